@@ -53,7 +53,8 @@ class CopyOptions(TransferOptions):
         export_timeout: Seconds that one backup may take, counted from its start.
         import_timeout: Seconds that one restore may take, counted from its start.
         upload_limit: Bytes of the largest file that the target accepts.
-        spool_limit: Bytes of disk for backups whose size the source does not tell.
+        spool_limit: Bytes of disk for backups whose size the source does not tell, or that it
+            sends without ranges. One at a time lies there.
         break_lock: Take over the journal's lock, although its owner cannot be asked.
         default_project_id: The project to select where the selection is empty.
     """

@@ -27,7 +27,7 @@ from asynccvat.commands.copy.state import BothSides
 from asynccvat.commands.restore.zip_files import check_members
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.models import BackupSpec, TargetKind
-from asynccvat.core.records.restores import Sending
+from asynccvat.core.records.restores import Failed, Sending
 from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     ArchiveError,
@@ -45,7 +45,6 @@ from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.one_export import OneExport
 from asynccvat.transfer.slots import RequestSlots
 
-_SPOOL = "spool"
 _LIMITS = ArchiveLimits()
 
 
@@ -85,6 +84,7 @@ class BackupSender:
         self._options = sides.options
         self._emit = sides.emit
         self._passing = anyio.CapacityLimiter(sides.options.transfers)
+        self._spooling = anyio.Lock()
         self._timing = Timing()
         rate = sides.options.bandwidth
         self._bandwidth = None if rate is None else Bandwidth(rate, self._timing)
@@ -105,6 +105,8 @@ class BackupSender:
             try:
                 return await self._send_once(passed, may_resume=attempt == 0)
             except (ExportExpiredError, ExportNotReadyError, ArchiveError) as error:
+                if isinstance(error, ArchiveError):
+                    await self._forget_upload(passed, error)
                 if attempt >= self._options.retries or not error.retryable:
                     raise
                 self._emit(Retrying(passed.task_id, error.step or "download", str(error), 0.0))
@@ -119,6 +121,14 @@ class BackupSender:
         with OneExport(self._exports, self._slots, passed.task_id, BackupSpec()) as export:
             url = await export.url()
             return await export.read(url, partial(self._read, export, passed))
+
+    async def _forget_upload(self, passed: PassedBackup, error: ArchiveError) -> None:
+        """Note that an upload is not to be gone on with: the target may have damaged bytes of it.
+
+        The bytes that come next time are checked, but not those that were sent.
+        """
+        if self._state.restores.of(passed.key).sending is not None:
+            await self._state.restores.note(Failed(key=passed.key, why=str(error)))
 
     async def _interrupted(
         self, passed: PassedBackup
@@ -142,7 +152,7 @@ class BackupSender:
         try:
             relay = await self._open(url, passed.task_id, export)
         except UnknownSizeError:
-            async with self._spooled(url, passed.key) as file:
+            async with self._spooled(url, passed) as file:
                 self._check_size(file.size, passed.task_id)
                 return await self._deliver(file, passed, None)
         return await self._pass_on(relay, passed, None, url)
@@ -220,45 +230,55 @@ class BackupSender:
             )
 
     @contextlib.asynccontextmanager
-    async def _spooled(self, url: str, key: str) -> AsyncIterator[LocalFile]:
-        """Write a backup whose size is unknown to a file, checked, for the time of its sending."""
-        folder = self._state.folder / _SPOOL
-        path = folder / f"{key}.zip"
-        try:
-            with disk_errors.explained("write", path):
-                await in_thread(folder.mkdir, parents=True, exist_ok=True)
-                await self._write(url, path)
-                status = await in_thread(path.stat)
-            await check_members(path)
-            yield LocalFile(path=path, shown=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
-        finally:
-            await in_thread(path.unlink, missing_ok=True)
+    async def _spooled(self, url: str, passed: PassedBackup) -> AsyncIterator[LocalFile]:
+        """Write a backup whose size is unknown to a file, checked, for the time of its sending.
 
-    async def _write(self, url: str, path: Path) -> None:
-        waits = self._backoff(None)
+        There is one such file at a time, so that the limit is that of all of them.
+        """
+        folder = self._state.spool
+        path = folder / f"{passed.key}.zip"
+        async with self._spooling:
+            try:
+                with disk_errors.explained("write", path):
+                    await in_thread(folder.mkdir, parents=True, exist_ok=True)
+                    await self._write(url, path, passed.task_id)
+                    status = await in_thread(path.stat)
+                await check_members(path)
+                yield LocalFile(
+                    path=path, shown=path, size=status.st_size, mtime_ns=status.st_mtime_ns
+                )
+            finally:
+                await in_thread(path.unlink, missing_ok=True)
+
+    async def _write(self, url: str, path: Path, task_id: int) -> None:
+        waits = self._backoff(task_id)
         while True:
             size = 0
             try:
                 with path.open("wb") as file:
-                    async with internals(self._source).open_result(url) as stream:
+                    async with internals(self._source).open_result(url, task_id=task_id) as stream:
+                        self._check_spool(stream.total or 0, task_id)
                         async for chunk in stream.chunks():
                             size += len(chunk)
-                            self._check_spool(size)
+                            self._check_spool(size, task_id)
                             await in_thread(file.write, chunk)
             except TransportError as error:
                 await waits.retry_or_raise(error)
             else:
                 return
 
-    def _check_spool(self, size: int) -> None:
+    def _check_spool(self, size: int, task_id: int) -> None:
         if size > self._options.spool_limit:
             raise CopyError(
-                f"the source does not tell the size of the backup, and it has more than "
-                f"{self._options.spool_limit:,} bytes, which --spool-limit allows. Allow more, or "
-                "have the proxy before the source send Content-Length and ranges."
+                f"cannot copy task {task_id}: the source sends its backup without a size or "
+                f"without ranges, and it has more than {self._options.spool_limit:,} bytes, which "
+                "--spool-limit allows on disk. Allow more, or have the proxy before the source "
+                "send Content-Length and ranges.",
+                task_id=task_id,
+                step="download",
             )
 
-    def _backoff(self, task_id: int | None) -> Backoff:
+    def _backoff(self, task_id: int) -> Backoff:
         def retrying(error: AsyncCvatError, delay: float) -> None:
             self._emit(Retrying(task_id, "download", str(error), delay))
 

@@ -14,6 +14,7 @@ from typing import Self
 
 import platformdirs
 
+from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.core.copy_options import CopyOptions
@@ -68,6 +69,11 @@ class CopyState:
         self.restores = restores
         self._journal = journal
 
+    @property
+    def spool(self) -> Path:
+        """The folder for backups that go through a file."""
+        return self.folder / "spool"
+
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
@@ -113,8 +119,10 @@ class CopyState:
                 )
             )
             state = cls(folder, journal, ledger, restores)
-            if ledger.source is None and not read_only:
-                await state.note(Sides(source))
+            if not read_only:
+                await in_thread(_remove_files, state.spool)
+                if ledger.source is None:
+                    await state.note(Sides(source))
             yield state
 
     async def note(self, entry: CopyEntry) -> None:
@@ -134,6 +142,12 @@ class CopyState:
             if known.requesting is not None or known.new_id is not None:
                 found[task] = known.new_id
         return found
+
+
+def _remove_files(spool: Path) -> None:
+    """Remove the files that a killed process left."""
+    for path in spool.glob("task*.zip"):
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import os
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,9 +23,10 @@ from asynccvat.core.outcomes import Action, RunReport
 from asynccvat.core.paths import NameRules
 from asynccvat.core.records.copies import Begun, source_state
 from asynccvat.core.records.restores import Requesting, Sending
+from asynccvat.core.wire.tus import ONE_REQUEST
 from asynccvat.core.zip import Directory, read_directory
 from asynccvat.errors import CopyError, IntegrityError, RequestUncertainError
-from asynccvat.events import Event, ImportRequested
+from asynccvat.events import Event, ImportRequested, UploadProgress, UploadStarted
 from asynccvat.simulator import Fault
 from asynccvat.simulator.world.annotations import Annotations
 
@@ -105,6 +108,20 @@ async def test_a_member_that_was_damaged_once_is_fetched_again(both: TwoServers)
     await equal(both, await both.copy(ONE))
 
 
+async def test_an_upload_with_damaged_bytes_is_not_gone_on_with(tmp_path: Path) -> None:
+    size = 2 * ONE_REQUEST
+    async with two_servers(
+        tmp_path / "state", tasks=1, frames=1, frame_bytes=size, projects=0
+    ) as both:
+        both.fail(Fault(path=DOWNLOAD, nth=2, alter_at=50_000), at="old")
+        report = await both.copy(ONE, retries=0)
+        assert isinstance(report.failures[0].error, IntegrityError)
+        assert any(call.method == "PATCH" and call.status == 204 for call in both.new.calls)
+        await equal(both, await both.copy(ONE, retries=0))
+        ((old,), (new,)) = (list(one.world.tasks[1].frames()) for one in (both.old, both.new))
+        assert new.data() == old.data()
+
+
 async def test_a_source_without_ranges_goes_through_a_file(both: TwoServers) -> None:
     both.fail(Fault(path=DOWNLOAD, ignore_range=True, times=None), at="old")
     await equal(both, await both.copy(ONE))
@@ -116,8 +133,41 @@ async def test_a_file_on_the_way_is_bounded(both: TwoServers) -> None:
     report = await both.copy(ONE, spool_limit=100_000)
     (failure,) = report.failures
     assert isinstance(failure.error, CopyError)
+    assert "task 1: the source sends its backup without a size" in str(failure.error)
     assert "100,000 bytes, which --spool-limit allows" in str(failure.error)
     assert not list((both.state / "spool").iterdir())
+
+
+async def test_one_file_at_a_time_lies_on_the_way(tmp_path: Path) -> None:
+    spool = tmp_path / "state" / "spool"
+    loop = asyncio.get_running_loop()
+    seen: list[asyncio.Future[list[str]]] = []
+
+    def count(event: Event) -> None:
+        if isinstance(event, UploadStarted | UploadProgress):
+            seen.append(loop.run_in_executor(None, os.listdir, spool))
+
+    async with two_servers(tmp_path / "state", tasks=6, frame_bytes=200_000, projects=0) as both:
+        both.fail(
+            Fault(path=r"/api/tasks/\d+/backup/download", ignore_range=True, times=None), at="old"
+        )
+        report = await asynccvat.copy(
+            both.source, both.target, options=both.options(), on_event=count
+        )
+        assert report.ok, report.failures
+        counts = [len(names) for names in await asyncio.gather(*seen)]
+    assert max(counts) == 1
+
+
+async def test_a_file_that_a_killed_run_left_on_the_way_is_removed(both: TwoServers) -> None:
+    spool = both.state / "spool"
+    spool.mkdir(parents=True)
+    (spool / "task1.1.zip").write_bytes(b"part")
+    (spool / "notes.txt").write_text("mine")
+    assert (await both.plan(ONE)).counts == {"copy": 1}
+    assert (spool / "task1.1.zip").exists()
+    await equal(both, await both.copy(ONE))
+    assert [path.name for path in spool.iterdir()] == ["notes.txt"]
 
 
 async def test_a_file_on_the_way_is_written_again_after_a_break(both: TwoServers) -> None:
