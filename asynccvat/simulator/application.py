@@ -40,6 +40,8 @@ from asynccvat.simulator.wire.responses import (
     server_error_page,
 )
 from asynccvat.simulator.wire.sending import send_download, send_response
+from asynccvat.simulator.world.changes import Actor, acting
+from asynccvat.simulator.world.users import ADMIN
 
 _LONGEST_LINE: Final = 8180
 """Bytes of a request line past which nginx answers 414 (its buffers hold 8 KiB)."""
@@ -171,6 +173,7 @@ class Application:
             if match is None or (self._backend.options.is_old and is_of_new_servers(call.path)):
                 raise not_found_page()
             call.id, call.rq_id, call.file_id = match.id, match.rq_id, match.file_id
+            call.part = match.part
             return await self._view(call, match)
         except RefusedError as refused:
             response = refused.response
@@ -194,7 +197,8 @@ class Application:
         handler = _handler(call, match)
         if match.id == -1:
             raise detail(404, "Not found.")
-        response = await handler(call)
+        with acting(_actor(call)):
+            response = await handler(call)
         if isinstance(response, ExportResult):
             return await self._download(call, response)
         if as_page and response.content_type == JSON_TYPE:
@@ -244,6 +248,15 @@ class Application:
         await response.prepare(request)
         await response.write_eof()
         return response
+
+
+def _actor(call: Call) -> Actor:
+    """Return who acts in a call; CVAT counts the jobs of the tasks that it looks up for these."""
+    user = call.account.user if call.identity.account is not None else ADMIN
+    counts = call.path.startswith("/api/tasks/") and (
+        call.request.method in ("PATCH", "DELETE") or call.path.endswith("/data")
+    )
+    return Actor(user, call.origin, counts_jobs=counts)
 
 
 def _handler(call: Call, match: RouteMatch) -> Handler:

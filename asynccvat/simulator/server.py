@@ -21,6 +21,7 @@ from asynccvat.simulator.formats.ready_archives import add_ready_archives
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.queues.archives import ArchiveCache
 from asynccvat.simulator.queues.creation_queue import CreationQueue
+from asynccvat.simulator.queues.deliveries import DeliveryQueue
 from asynccvat.simulator.queues.export_queue import ExportQueue
 from asynccvat.simulator.queues.import_queue import ImportQueue
 from asynccvat.simulator.queues.processor import ApiWorkers, make_processor
@@ -31,6 +32,7 @@ from asynccvat.simulator.queues.uploads import UploadedFiles
 from asynccvat.simulator.routes.calls import Backend
 from asynccvat.simulator.routes.page_cache import PageCache
 from asynccvat.simulator.routes.selections import Selections
+from asynccvat.simulator.routes.webhook_events import WebhookEvents
 from asynccvat.simulator.stats import summarize
 from asynccvat.simulator.wire.listener import Listener
 from asynccvat.simulator.wire.records import CallRecord
@@ -108,6 +110,10 @@ class SimulatedServer(ServerChanges):
             world=self.world,
             slots=slots,
         )
+        self._deliveries = DeliveryQueue(self.world.webhooks, self.options.version)
+        self._events = WebhookEvents(
+            self.world, self._deliveries, names_projects=self.options.names_projects
+        )
         self._backend = Backend(
             options=self.options,
             accounts=self.accounts,
@@ -121,6 +127,7 @@ class SimulatedServer(ServerChanges):
             uploads=self.uploads,
             creations=self.creation_queue,
             task_files=files,
+            deliveries=self._deliveries,
         )
         self._application = Application(
             self._backend,
@@ -164,12 +171,15 @@ class SimulatedServer(ServerChanges):
         self.export_queue.start()
         self.import_queue.start()
         self.creation_queue.start()
+        self._deliveries.start()
+        self._events.origin = self.options.public_url or self.url
 
     async def stop(self) -> None:
         """Stop the workers, close all connections and stop listening."""
         await self.export_queue.stop()
         await self.import_queue.stop()
         await self.creation_queue.stop()
+        await self._deliveries.stop()
         await self._listener.stop()
         self._loop = None
         await asyncio.to_thread(self._archives.close)
@@ -262,6 +272,10 @@ class SimulatedServer(ServerChanges):
     def release_creations(self) -> None:
         """Continue new tasks that are paused, or that a fault keeps started."""
         self._do_in_loop(self.creation_queue.release)
+
+    async def deliveries_sent(self) -> None:
+        """Wait until the events so far are sent to their webhooks."""
+        await self._deliveries.idle()
 
     @property
     def calls(self) -> list[CallRecord]:

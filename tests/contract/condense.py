@@ -61,10 +61,10 @@ CREATIONS_264: Final = Group(
 READS_264: Final = Group(
     HERE / "recorded_reads_264.json", ("annotations_json_264", "media_264", "requests_list_264")
 )
-GROUPS_264: Final = (RESTORES_264, CREATIONS_264, READS_264)
+WEBHOOKS_264: Final = Group(HERE / "recorded_webhooks_264.json", ("webhooks_264",))
+GROUPS_264: Final = (RESTORES_264, CREATIONS_264, READS_264, WEBHOOKS_264)
 NOT_REPLAYED_264: Final = {
     "costs_264": "it has medians of times, and no exchange",
-    "webhooks_264": "the simulator has no webhooks",
 }
 """Recordings of CVAT 2.64 that are not replayed, and why."""
 
@@ -235,6 +235,22 @@ def condense_exchange(exchange: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+def condense_delivery(delivery: dict[str, Any]) -> dict[str, Any]:
+    """Condense what the server sent to a webhook: headers, and body as shapes."""
+    body = json.loads(delivery["body"])
+    headers = {name: value for name, value in delivery["headers"].items() if name != "Host"}
+    kept = {name: headers[name] for name in ("User-Agent", "Accept", "Content-Type")}
+    return {
+        "path": delivery["path"],
+        "headers": kept,
+        "signed": "X-Signature-256" in headers,
+        "event": body["event"],
+        "keys": list(body),
+        "changed": sorted(body.get("before_update", ())),
+        "shape": shape_of(body),
+    }
+
+
 def _request_status(body: Any) -> str | None:
     value = json.loads(body) if isinstance(body, str) else body
     status = value.get("status")
@@ -245,6 +261,7 @@ def condense(folder: Path, names: Collection[str] | None = None) -> dict[str, An
     """Condense the recordings of a folder; `names` None means all."""
     shapes: dict[str, int] = {}
     scenarios: dict[str, list[dict[str, Any]]] = {}
+    delivered: list[dict[str, Any]] = []
     for path in sorted(folder.glob("*.json")):
         if names is not None and path.stem not in names:
             continue
@@ -256,7 +273,9 @@ def condense(folder: Path, names: Collection[str] | None = None) -> dict[str, An
                 text = json.dumps(response["shape"])
                 response["shape"] = shapes.setdefault(text, len(shapes))
         scenarios[path.stem] = exchanges
-    return {"shapes": [json.loads(text) for text in shapes], "scenarios": scenarios}
+        delivered += [condense_delivery(one) for one in recording.get("delivered", ())]
+    condensed = {"shapes": [json.loads(text) for text in shapes], "scenarios": scenarios}
+    return condensed | ({"delivered": delivered} if delivered else {})
 
 
 def to_text(condensed: dict[str, Any]) -> str:
@@ -273,7 +292,9 @@ def to_text(condensed: dict[str, Any]) -> str:
             for name, exchanges in condensed["scenarios"].items()
         )
     )
-    return f'{{"shapes":[\n{shapes}\n],\n"scenarios":{{\n{scenarios}\n}}}}\n'
+    delivered = ",\n".join(line(one) for one in condensed.get("delivered", ()))
+    more = f',\n"delivered":[\n{delivered}\n]' if delivered else ""
+    return f'{{"shapes":[\n{shapes}\n],\n"scenarios":{{\n{scenarios}\n}}{more}}}\n'
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from condense import (
     NOT_REPLAYED_264,
     READS_264,
     RESTORES_264,
+    WEBHOOKS_264,
     Group,
     condense,
     to_text,
@@ -22,6 +23,7 @@ from condense import (
 from replay_264 import replay_restores_264
 from replay_creations_264 import replay_creations_264
 from replay_reads_264 import replay_reads_264
+from replay_webhooks_264 import replay_deliveries_264, replay_webhooks_264
 
 pytestmark = pytest.mark.anyio
 
@@ -31,10 +33,10 @@ REPLAYS: Final[dict[Path, Replay]] = {
     RESTORES_264.fixture: replay_restores_264,
     CREATIONS_264.fixture: replay_creations_264,
     READS_264.fixture: replay_reads_264,
+    WEBHOOKS_264.fixture: replay_webhooks_264,
 }
 
 EXEMPT: Final[dict[tuple[str, int], str]] = {
-    ("annotations_json_write_264", 8): "the simulator keeps no scores, so it cannot repeat one",
     ("create_task_264", 25): "CVAT lists the files that do not match in the order of a set",
     ("create_task_264", 36): "a poll that saw the request fail before its dates were written",
 }
@@ -67,6 +69,13 @@ async def test_the_simulator_answers_as_recorded(group: Group, scenario: str) ->
         if index not in exempt
     }
     assert not left, json.dumps(left, indent=1)
+
+
+async def test_events_are_delivered_as_recorded() -> None:
+    known = recorded(WEBHOOKS_264)
+    exchanges = known["scenarios"]["webhooks_264"]
+    differences = await replay_deliveries_264(exchanges, known["shapes"], known["delivered"])
+    assert not differences, json.dumps(differences, indent=1)
 
 
 def test_exemptions_name_exchanges_that_exist() -> None:

@@ -70,6 +70,7 @@ def _shape_json(shape: Shape) -> dict[str, Any]:
         "frame": shape.frame,
         "group": shape.group,
         "source": shape.source,
+        "score": shape.score,
         "occluded": shape.occluded,
         "outside": shape.outside,
         "z_order": shape.z_order,

@@ -44,27 +44,44 @@ class InvalidAnnotationsError(Exception):
         self.errors = errors
 
 
-def read_annotations_json(given: Mapping[str, Any], task: Task, ids: Iterator[int]) -> Annotations:
+class _Numbers:
+    """Numbers annotations: anew, or as they are given where they keep their ids."""
+
+    def __init__(self, ids: Iterator[int], *, keep: bool) -> None:
+        self._ids = ids
+        self._keep = keep
+
+    def of(self, one: Mapping[str, Any]) -> int:
+        """Return the number of an annotation."""
+        given = one.get("id") if self._keep else None
+        return next(self._ids) if given is None else int(given)
+
+
+def read_annotations_json(
+    given: Mapping[str, Any], task: Task, ids: Iterator[int], *, keep_ids: bool = False
+) -> Annotations:
     """Return the annotations that a body describes.
 
     Args:
         given: The body: lists of `tags`, `shapes` and `tracks`, each of which may be missing.
         task: The task to which they belong; it has data.
         ids: Numbers for the annotations.
+        keep_ids: Whether those that have ids keep them; else ids are refused.
 
     Raises:
         InvalidAnnotationsError: Something is wrong with them.
     """
-    _check(given)
+    _check(_without_ids(given) if keep_ids else given)
+    numbers = _Numbers(ids, keep=keep_ids)
 
     def read(kind: str, make: Callable[[Mapping[str, Any], Label], T]) -> tuple[T, ...]:
         made = [(one, make(one, _label(one, task.labels))) for one in given.get(kind, ())]
         return tuple(value for one, value in made if one["frame"] < (task.size or 0))
 
     return Annotations(
-        shapes=read("shapes", lambda one, label: _shape(one, label, ids)),
-        tags=read("tags", lambda one, label: _tag(one, label, next(ids))),
-        tracks=read("tracks", lambda one, label: _track(one, label, ids)),
+        shapes=read("shapes", lambda one, label: _shape(one, label, numbers)),
+        tags=read("tags", lambda one, label: _tag(one, label, numbers.of(one))),
+        tracks=read("tracks", lambda one, label: _track(one, label, numbers)),
     )
 
 
@@ -75,9 +92,9 @@ def _label(one: Mapping[str, Any], labels: Iterable[Label]) -> Label:
     raise InvalidAnnotationsError([f"label_id `{one['label_id']}` is invalid"])
 
 
-def _shape(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Shape:
+def _shape(one: Mapping[str, Any], label: Label, numbers: _Numbers) -> Shape:
     return Shape(
-        id=next(ids),
+        id=numbers.of(one),
         type=cast("ShapeType", one["type"]),
         label=label,
         frame=one["frame"],
@@ -85,16 +102,17 @@ def _shape(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Shape:
         occluded=bool(one.get("occluded")),
         z_order=one.get("z_order", 0),
         attributes=_values(label.attributes, one),
-        rotation=float(one.get("rotation", 0.0)),
+        rotation=one.get("rotation", 0),
         group=one.get("group"),
         source=one.get("source", "manual"),
         description=one.get("description"),
         needs_review=one.get("needs_review"),
         outside=bool(one.get("outside")),
         elements=tuple(
-            _shape(element, _label(element, label.sublabels), ids)
+            _shape(element, _label(element, label.sublabels), numbers)
             for element in one.get("elements", ())
         ),
+        score=one.get("score", 1),
     )
 
 
@@ -109,20 +127,20 @@ def _tag(one: Mapping[str, Any], label: Label, number: int) -> Tag:
     )
 
 
-def _track(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Track:
+def _track(one: Mapping[str, Any], label: Label, numbers: _Numbers) -> Track:
     mutable = tuple(attribute for attribute in label.attributes if attribute.mutable)
     immutable = tuple(attribute for attribute in label.attributes if not attribute.mutable)
-    number = next(ids)
+    number = numbers.of(one)
     shapes = [
         TrackedShape(
-            id=next(ids),
+            id=numbers.of(shape),
             type=cast("ShapeType", shape["type"]),
             frame=shape["frame"],
             points=tuple(shape.get("points", ())),
             occluded=bool(shape.get("occluded")),
             outside=bool(shape.get("outside")),
             z_order=shape.get("z_order", 0),
-            rotation=float(shape.get("rotation", 0.0)),
+            rotation=shape.get("rotation", 0),
             attributes=_values(mutable, shape),
         )
         for shape in one["shapes"]
@@ -135,7 +153,7 @@ def _track(one: Mapping[str, Any], label: Label, ids: Iterator[int]) -> Track:
         source=one.get("source", "manual"),
         attributes=_values(immutable, one),
         elements=tuple(
-            _track(element, _label(element, label.sublabels), ids)
+            _track(element, _label(element, label.sublabels), numbers)
             for element in one.get("elements", ())
         ),
     )
@@ -174,6 +192,13 @@ def _check(given: Mapping[str, Any]) -> None:
             errors[kind] = found
     if errors:
         raise InvalidAnnotationsError(errors)
+
+
+def _without_ids(value: Any) -> Any:
+    """Return annotations without their ids, at any depth."""
+    if isinstance(value, dict):
+        return {name: _without_ids(one) for name, one in value.items() if name != "id"}
+    return [_without_ids(one) for one in value] if isinstance(value, list) else value
 
 
 def _wrong(row: Any, required: Iterable[str]) -> dict[str, Any]:

@@ -286,13 +286,13 @@ def _shape(shape: Shape, *, is_element: bool = False) -> dict[str, Any]:
         "occluded": shape.occluded,
         "outside": shape.outside,
         "z_order": shape.z_order,
-        "rotation": shape.rotation,
+        "rotation": float(shape.rotation),
         "points": list(shape.points),
         "frame": shape.frame,
         "group": shape.group,
         "source": shape.source,
         "attributes": _values(shape.attributes),
-        "score": 1.0,
+        "score": float(shape.score),
     }
     if not is_element:
         value["elements"] = [_shape(one, is_element=True) for one in shape.elements]
@@ -310,7 +310,7 @@ def _track(track: Track) -> dict[str, Any]:
                 "occluded": shape.occluded,
                 "outside": shape.outside,
                 "z_order": shape.z_order,
-                "rotation": shape.rotation,
+                "rotation": float(shape.rotation),
                 "points": list(shape.points),
                 "frame": shape.frame,
                 "attributes": _values(shape.attributes),

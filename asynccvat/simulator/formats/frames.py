@@ -76,7 +76,7 @@ def shape_attributes(shape: Shape) -> dict[str, Any]:
     }
     values["occluded"] = shape.occluded
     if shape.type in ("rectangle", "ellipse"):
-        values["rotation"] = shape.rotation
+        values["rotation"] = float(shape.rotation)
     if shape.track_id is not None:
         values |= {"track_id": shape.track_id, "keyframe": shape.keyframe}
     return values

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import Request, RequestSpan
+from asynccvat.simulator.world.changes import Actor, acting
 from asynccvat.simulator.world.dates import utc_now
 
 R = TypeVar("R", bound=Request)
@@ -214,7 +215,8 @@ class WorkQueue(ABC, Generic[R]):
             elif fault.kind == "null_dates":
                 request.null_dates = fault.count
         if failure is None:
-            failure = self.complete(request)
+            with acting(Actor(request.owner, origin=None)):
+                failure = self.complete(request)
             # Completing it may have dated a task: the request must not end before that date.
             request.finished = self.registry.now()
         request.status = "finished" if failure is None else "failed"

@@ -61,7 +61,7 @@ async def replace_annotations(call: Call) -> ServerResponse:
 
 
 async def change_annotations(call: Call) -> ServerResponse:
-    """`PATCH .../annotations?action=`: create, delete or, with new ids, replace some."""
+    """`PATCH .../annotations?action=`: create, delete or, with the same ids, replace some."""
     task, job = _changeable_task(call)
     action = call.query.get("action")
     if action not in ("create", "update", "delete"):
@@ -73,9 +73,7 @@ async def change_annotations(call: Call) -> ServerResponse:
     if action == "delete":
         _store(call, task, job, kept)
         return json_response({"version": 0, "tags": [], "shapes": [], "tracks": []} | given)
-    if action == "update":
-        given = {kind: [_without_id(one) for one in given.get(kind, ())] for kind in _KINDS}
-    added = _added(call, task, given)
+    added = _added(call, task, given, keep_ids=action == "update")
     merged = Annotations(
         kept.shapes + added.shapes, kept.tags + added.tags, kept.tracks + added.tracks
     )
@@ -123,13 +121,10 @@ def _store(call: Call, task: Task, job: Job | None, annotations: Annotations) ->
         world.annotate_task(task.id, with_part_of_job(task, job, annotations))
 
 
-def _without_id(one: Any) -> Any:
-    return {key: value for key, value in one.items() if key != "id"}
-
-
-def _added(call: Call, task: Task, given: dict[str, Any]) -> Annotations:
+def _added(call: Call, task: Task, given: dict[str, Any], *, keep_ids: bool = False) -> Annotations:
+    ids = call.backend.world.annotation_ids
     try:
-        return read_annotations_json(given, task, call.backend.world.annotation_ids)
+        return read_annotations_json(given, task, ids, keep_ids=keep_ids)
     except InvalidAnnotationsError as error:
         raise RefusedError(ServerResponse(400, encode(error.errors))) from None
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.queues.creation_queue import CreationQueue
+from asynccvat.simulator.queues.deliveries import DeliveryQueue
 from asynccvat.simulator.queues.export_queue import ExportQueue
 from asynccvat.simulator.queues.import_queue import ImportQueue
 from asynccvat.simulator.queues.registry import RequestRegistry
@@ -52,6 +53,7 @@ class Backend:
         uploads: Uploaded files that are not imported yet.
         creations: The queue of tasks that are made of their data.
         task_files: Files that were sent for those tasks.
+        deliveries: The queue of webhook deliveries.
     """
 
     options: SimulatorOptions
@@ -66,6 +68,7 @@ class Backend:
     uploads: UploadedFiles
     creations: CreationQueue
     task_files: TaskFiles
+    deliveries: DeliveryQueue
 
     def forget_requests(self) -> None:
         """Lose all requests, like a Redis that restarts empty."""
@@ -88,6 +91,7 @@ class Call:
         id: The number in the path, or None.
         rq_id: The request's id in the path, or "".
         file_id: The id of an uploaded file in the path, or "".
+        part: The number of a part in the path, such as that of a delivery, or None.
         identity: Who calls.
         faults: The scripted faults that strike the call.
     """
@@ -101,6 +105,7 @@ class Call:
     id: int | None = None
     rq_id: str = ""
     file_id: str = ""
+    part: int | None = None
     identity: Identity = ANONYMOUS
     faults: list[Fault] = field(default_factory=list)
 

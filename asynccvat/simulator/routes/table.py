@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -25,6 +26,7 @@ from asynccvat.simulator.routes import (
     task_data,
     tasks,
     uploads,
+    webhooks,
 )
 from asynccvat.simulator.routes import annotations as json_annotations
 from asynccvat.simulator.routes.calls import Call
@@ -60,12 +62,14 @@ class RouteMatch:
         id: The number in the path, None without one, -1 for a word in its place.
         rq_id: The request's id in the path, or "".
         file_id: The id of an uploaded file in the path, or "".
+        part: The number of a part, further on in the path, or None.
     """
 
     route: Route
     id: int | None = None
     rq_id: str = ""
     file_id: str = ""
+    part: int | None = None
 
 
 def _route(
@@ -193,9 +197,28 @@ ROUTES: Final[dict[str, Route]] = {
     ),
     "/api/cloudstorages/{id}/status": _route(GET=cloud_storages.show_status),
     "/api/cloudstorages/{id}/content-v2": _route(GET=cloud_storages.list_content),
+    "/api/webhooks": _route(
+        GET=webhooks.list_webhooks, POST=webhooks.create_webhook, allow="GET, POST"
+    ),
+    "/api/webhooks/events": _route(GET=webhooks.list_events, allow="GET"),
+    "/api/webhooks/{id}": _route(
+        GET=webhooks.show_webhook,
+        PUT=webhooks.replace_webhook,
+        PATCH=webhooks.change_webhook,
+        DELETE=webhooks.delete_webhook,
+        allow="GET, DELETE, PATCH, PUT",
+    ),
+    "/api/webhooks/{id}/ping": _route(POST=webhooks.ping_webhook, allow="POST"),
+    "/api/webhooks/{id}/deliveries": _route(GET=webhooks.list_deliveries, allow="GET"),
+    "/api/webhooks/{id}/deliveries/{part}": _route(GET=webhooks.show_delivery, allow="GET"),
+    "/api/webhooks/{id}/deliveries/{part}/redelivery": _route(
+        POST=webhooks.deliver_again, allow="POST"
+    ),
     "/api/labels": _route(GET=projects.list_labels),
     "/api/requests": _route(GET=requests.list_requests),
 }
+
+_PART: Final = re.compile(r"/(\d+)(?=/|$)")
 
 _REQUEST: Final = _route(GET=requests.show_request)
 _CANCEL: Final = _route(POST=requests.cancel_request)
@@ -235,7 +258,9 @@ def find_route(path: str) -> RouteMatch | None:
     else:
         number = parts[3]
         template = "/".join([*parts[:3], "{id}", *parts[4:]])
-    route = ROUTES.get(template)
+    within = _PART.search(template)
+    route = ROUTES.get(_PART.sub("/{part}", template))
     if route is None:
         return None
-    return RouteMatch(route, int(number) if number.isdecimal() else -1, file_id=file_id)
+    part = int(within[1]) if within is not None else None
+    return RouteMatch(route, int(number) if number.isdecimal() else -1, file_id=file_id, part=part)

@@ -101,6 +101,7 @@ class Shape:
         keyframe: If so: whether an annotator drew it there; otherwise it is interpolated.
         outside: Whether it is invisible, as an element of a skeleton may be.
         elements: The shapes of a skeleton, one for each sublabel.
+        score: How sure a model was, from 0 to 1.
     """
 
     id: int
@@ -120,6 +121,7 @@ class Shape:
     keyframe: bool = False
     outside: bool = False
     elements: tuple[Shape, ...] = ()
+    score: float = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from asynccvat.simulator.world.dates import RisingClock
 from asynccvat.simulator.world.issues import Issue
 from asynccvat.simulator.world.tasks import Project, Task
 from asynccvat.simulator.world.users import ADMIN, Organization, User
+from asynccvat.simulator.world.webhooks import Webhooks
 
 
 class Holdings:
@@ -25,6 +26,7 @@ class Holdings:
         organizations: The organizations, by id.
         cloud_storages: The cloud storages, by id.
         issues: The issues, by id.
+        webhooks: The webhooks and their deliveries.
         version: Grows with every change.
     """
 
@@ -35,6 +37,7 @@ class Holdings:
         self.organizations: dict[int, Organization] = {}
         self.cloud_storages: dict[int, CloudStorage] = {}
         self.issues: dict[int, Issue] = {}
+        self.webhooks = Webhooks()
         self.version = 0
         self._clock = RisingClock()
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.world.annotations import Annotations, Label
+from asynccvat.simulator.world.changes import Change, Resource
 from asynccvat.simulator.world.content import project_labels
 from asynccvat.simulator.world.generation import generate_tasks
 from asynccvat.simulator.world.holdings import Holdings
 from asynccvat.simulator.world.issues import Issue
+from asynccvat.simulator.world.job_annotations import annotations_of_job
 from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.relabel import relabel
 from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
@@ -35,6 +37,8 @@ class World(Holdings):
         annotation_ids: Numbers for new annotations.
         label_ids: Numbers for new labels.
         attribute_ids: Numbers for new attributes of labels.
+        job_ids: Numbers for new jobs.
+        watchers: Functions that are called with each change.
     """
 
     def __init__(self, options: SimulatorOptions) -> None:
@@ -60,7 +64,8 @@ class World(Holdings):
         self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self.label_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self.attribute_ids: Iterator[int] = itertools.count(_FIRST_ID)
-        self._job_ids: Iterator[int] = itertools.count(_FIRST_ID)
+        self.watchers: list[Callable[[Change], None]] = []
+        self.job_ids: Iterator[int] = itertools.count(_FIRST_ID)
         self._tasks_of_jobs: dict[int, int] = {}
         self._last_issue = 0
         self._last_project = max(self.projects, default=0)
@@ -72,9 +77,7 @@ class World(Holdings):
         Raises:
             KeyError: There is no such task.
         """
-        task = self._store(self.tasks[task_id].edited(self._clock.now()))
-        self.touch_project(task)
-        return task
+        return self._annotated(self.tasks[task_id].edited(self._clock.now()))
 
     def annotate_task(self, task_id: int, annotations: Annotations) -> Task:
         """Replace the task's annotations, and update its `updated_date`.
@@ -82,7 +85,24 @@ class World(Holdings):
         Raises:
             KeyError: There is no such task.
         """
-        task = self._store(self.tasks[task_id].annotated(annotations, self._clock.now()))
+        return self._annotated(self.tasks[task_id].annotated(annotations, self._clock.now()))
+
+    def _annotated(self, task: Task) -> Task:
+        """Store a task with other annotations, and date the jobs that have them and the project."""
+        before = self.tasks[task.id]
+        if task.own_jobs is not None:
+            dated = tuple(
+                dataclasses.replace(job, updated_date=task.updated_date)
+                if annotations_of_job(before, job) != annotations_of_job(task, job)
+                else job
+                for job in task.own_jobs
+            )
+            task = dataclasses.replace(task, own_jobs=dated)
+        self._store(task)
+        for job, changed in zip(before.jobs(), task.jobs(), strict=True):
+            if job != changed:
+                self._report(job, changed, task)
+        self._report(before, task)
         self.touch_project(task)
         return task
 
@@ -105,7 +125,10 @@ class World(Holdings):
             KeyError: There is no such task.
         """
         fields.setdefault("updated_date", self._clock.now())
-        return self._store(dataclasses.replace(self.tasks[task_id], **fields))
+        before = self.tasks[task_id]
+        task = self._store(dataclasses.replace(before, **fields))
+        self._report(before, task)
+        return task
 
     def delete_task(self, task_id: int) -> None:
         """Delete the task.
@@ -114,7 +137,10 @@ class World(Holdings):
             KeyError: There is no such task.
         """
         self.version += 1
-        del self.tasks[task_id]
+        task = self.tasks.pop(task_id)
+        for job in task.jobs():
+            self._report(job, None, task)
+        self._report(task, None)
         for issue in [one for one in self.issues.values() if one.task_id == task_id]:
             del self.issues[issue.id]
 
@@ -124,10 +150,12 @@ class World(Holdings):
         Raises:
             KeyError: There is no such project.
         """
-        del self.projects[project_id]
-        self.version += 1
         for task in self.project_tasks(project_id):
             self.delete_task(task.id)
+        project = self.projects.pop(project_id)
+        self.version += 1
+        self._report(project, None)
+        self.webhooks.delete_of_project(project_id)
 
     def add_task(
         self,
@@ -167,7 +195,9 @@ class World(Holdings):
         )
         if like is not None:
             task = dataclasses.replace(task, content=like.content)
-        return self._store(dataclasses.replace(task, **fields))
+        task = self._store(dataclasses.replace(task, **fields))
+        self._report(None, task)
+        return task
 
     def fill_task(
         self,
@@ -185,9 +215,9 @@ class World(Holdings):
         Raises:
             KeyError: There is no such task.
         """
-        now = self._clock.now()
+        before, now = self.tasks[task_id], self._clock.now()
         task = dataclasses.replace(
-            self.tasks[task_id],
+            before,
             **{
                 "size": len(media.frames),
                 "media": media,
@@ -198,7 +228,15 @@ class World(Holdings):
             },
         )
         jobs = [self._job(task, start, stop) for start, stop in segments or task.segments()]
-        return self._store(dataclasses.replace(task, own_jobs=tuple(jobs)))
+        task = dataclasses.replace(task, own_jobs=tuple(jobs))
+        for job in jobs:
+            self._report(None, job, task)
+        self._report(before, task)
+        # Seen on 2.64: the worker stores the task once more, with another date.
+        dated = fields.get("updated_date") or self._clock.now()
+        again = self._store(dataclasses.replace(task, updated_date=dated))
+        self._report(task, again)
+        return again
 
     def move_task(self, task_id: int, project_id: int) -> Task:
         """Move a task into a project, whose labels of the same names its annotations get.
@@ -218,6 +256,7 @@ class World(Holdings):
         project = Project(number, name, own, now, now, **fields)
         self.version += 1
         self.projects[number] = project
+        self._report(None, project)
         return project
 
     def touch_project(self, task: Task) -> None:
@@ -235,9 +274,11 @@ class World(Holdings):
             KeyError: There is no such project.
         """
         fields.setdefault("updated_date", self._clock.now())
-        project = dataclasses.replace(self.projects[project_id], **fields)
+        before = self.projects[project_id]
+        project = dataclasses.replace(before, **fields)
         self.version += 1
         self.projects[project_id] = project
+        self._report(before, project)
         if "labels" in fields:
             for task in self.project_tasks(project_id):
                 self.change_task(task.id, labels=project.labels)
@@ -262,7 +303,8 @@ class World(Holdings):
         changed = dataclasses.replace(job, **{"updated_date": self._clock.now(), **fields})
         jobs = tuple(changed if one.id == job_id else one for one in task.jobs())
         revision = task.job_revision + ("given" in fields)
-        self._store(dataclasses.replace(task, own_jobs=jobs, job_revision=revision))
+        task = self._store(dataclasses.replace(task, own_jobs=jobs, job_revision=revision))
+        self._report(job, changed, task)
         return changed
 
     def add_job(self, task_id: int, type_: JobType, frames: tuple[int, ...] | None = None) -> Job:
@@ -275,13 +317,14 @@ class World(Holdings):
         parent = task.jobs()[0].id if type_ == "consensus_replica" else None
         made = self._job(task, 0, (task.size or 1) - 1)
         job = dataclasses.replace(made, type=type_, frames=frames, parent_job_id=parent)
-        self._store(dataclasses.replace(task, own_jobs=(*task.jobs(), job)))
+        task = self._store(dataclasses.replace(task, own_jobs=(*task.jobs(), job)))
+        self._report(None, job, task)
         return job
 
     def _job(self, task: Task, start: int, stop: int) -> Job:
         now = self._clock.now()
         return Job(
-            id=next(self._job_ids),
+            id=next(self.job_ids),
             task_id=task.id,
             project_id=task.project_id,
             status="annotation",
@@ -309,6 +352,7 @@ class World(Holdings):
         now = self._clock.now()
         issue = Issue(number, job_id, job.task_id, frame, message, ADMIN, now, resolved)
         self.issues[number] = issue
+        self._report(None, issue)
         return issue
 
     def resolve_issue(self, issue_id: int, *, resolved: bool = True) -> Issue:
@@ -317,9 +361,18 @@ class World(Holdings):
         Raises:
             KeyError: There is no such issue.
         """
-        issue = dataclasses.replace(self.issues[issue_id], resolved=resolved)
+        before = self.issues[issue_id]
+        issue = dataclasses.replace(before, resolved=resolved)
         self.issues[issue_id] = issue
+        self._report(before, issue)
         return issue
+
+    def _report(
+        self, before: Resource | None, after: Resource | None, task: Task | None = None
+    ) -> None:
+        """Tell the watchers of a change; that of a job comes with its task."""
+        for watch in self.watchers:
+            watch(Change(before, after, task))
 
     def _store(self, task: Task) -> Task:
         self.version += 1
