@@ -25,7 +25,8 @@ from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
 from asynccvat.core.models import RequestAccepted, RequestStatus, ServerRequest, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
-from asynccvat.core.plans.create import CreateStep, CreateStepKind, lost_tasks, several
+from asynccvat.core.plans.create import CreateStep, CreateStepKind, lost_tasks
+from asynccvat.core.plans.create_refusals import several
 from asynccvat.core.plans.create_units import MediaUnit
 from asynccvat.core.records.creations import (
     Creation,
@@ -162,8 +163,15 @@ class TaskCreator:
 
     async def _make(self, unit: MediaUnit) -> int:
         context, target = self._context, self._context.target
+        is_images = unit.kind is MediaKind.IMAGE
         asked = TaskAsked(
-            target.project_id, unit.key, unit.name, unit.fingerprint, context.after_id
+            target.project_id,
+            unit.key,
+            unit.name,
+            unit.fingerprint,
+            context.after_id,
+            single=context.options.single if is_images else None,
+            split=context.options.split if is_images else None,
         )
         await self._journal.note(asked)
         new = NewTask(

@@ -12,12 +12,12 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from asynccvat.core.create_options import CreateOptions
-from asynccvat.core.media.kinds import MediaKind
 from asynccvat.core.models import Task
+from asynccvat.core.plans import create_refusals as refusals
+from asynccvat.core.plans.create_overlaps import Overlaps
 from asynccvat.core.plans.create_units import MediaUnit
-from asynccvat.core.plans.restore import too_large
 from asynccvat.core.records.creations import Creation, CreationJournal, Stage
-from asynccvat.errors import AsyncCvatError, MediaFileError, RequestUncertainError, UploadError
+from asynccvat.errors import AsyncCvatError
 
 # More bytes than a file's records and name take in a zip: a path has 4,096 at most.
 _LARGEST_RECORDS = 10_000
@@ -57,6 +57,8 @@ class CreateReason(StrEnum):
     """It was created before."""
     CHANGED = "changed"
     """Its files changed since it was created."""
+    GROUPED = "grouped otherwise"
+    """A task may have its images already, as they were grouped in another way."""
     FILES = "files"
     """Files cannot be what CVAT needs."""
     TOO_LARGE = "too large"
@@ -194,25 +196,46 @@ def plan_creations(
         known: The server's tasks.
         options: What may be done.
     """
+    units = tuple(units)
     ours = {one.task_id for one in journal.tasks.values() if one.task_id is not None}
+    overlaps = Overlaps(units, journal, known.project_id, known.tasks, options)
     return tuple(
-        _step(unit, journal.creation(known.project_id, unit.key), known, ours, options)
+        _step(
+            unit,
+            journal.creation(known.project_id, unit.key),
+            known,
+            _Made(ours, overlaps),
+            options,
+        )
         for unit in units
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What earlier runs made.
+
+    Attributes:
+        ids: Their tasks.
+        overlaps: Those that may have images of new units.
+    """
+
+    ids: set[int]
+    overlaps: Overlaps
 
 
 def _step(
     unit: MediaUnit,
     creation: Creation,
     known: KnownTasks,
-    ours: set[int],
+    made: _Made,
     options: CreateOptions,
 ) -> CreateStep:
     expected = None if unit.available is None else options.frames_of(unit.available)
     if unit.problems:
-        return _refused(unit, CreateReason.FILES, _unusable(unit))
+        return _refused(unit, CreateReason.FILES, refusals.unusable(unit))
     if expected == 0:
-        return _refused(unit, CreateReason.FILES, _no_frames(unit))
+        return _refused(unit, CreateReason.FILES, refusals.no_frames(unit))
 
     def step(kind: CreateStepKind, reason: CreateReason, task_id: int | None = None) -> CreateStep:
         return CreateStep(kind, unit, reason, task_id, expected)
@@ -221,19 +244,38 @@ def _step(
     if creation.stage is Stage.DONE and (task is not None or not options.again):
         return _step_of_done(unit, creation, task, step)
     if creation.stage is Stage.ASKED:
-        found = lost_tasks(known.named(creation.name), creation.after_id, known.user_id, ours)
+        found = lost_tasks(known.named(creation.name), creation.after_id, known.user_id, made.ids)
         if len(found) > 1:
-            return _refused(unit, CreateReason.UNCERTAIN, several(creation.name, found))
+            return _refused(unit, CreateReason.UNCERTAIN, refusals.several(creation.name, found))
         task = found[0] if found else None
     if task is not None:
         return _step_of_unfinished(unit, creation, task, step)
-    same = [one for one in known.named(unit.name) if one.id not in ours]
-    if same and not options.same_name:
-        return _refused(unit, CreateReason.SAME_NAME, _same_name(unit, same[0], known), same[0].id)
+    problem = _problem_of_new(unit, known, made, options)
+    if problem is not None:
+        return _refused(unit, *problem)
     gone = creation.stage is Stage.DONE
-    if _may_exceed(unit, options.upload_limit) and unit.sent_size > options.upload_limit:
-        return _refused(unit, CreateReason.TOO_LARGE, _too_large(unit, options.upload_limit))
     return step(CreateStepKind.CREATE, CreateReason.GONE if gone else CreateReason.NEW)
+
+
+def _problem_of_new(
+    unit: MediaUnit, known: KnownTasks, made: _Made, options: CreateOptions
+) -> tuple[CreateReason, AsyncCvatError, int | None] | None:
+    """Return why no task may be made of a unit, and the task that is in the way."""
+    same = [one for one in known.named(unit.name) if one.id not in made.ids]
+    if same and not options.same_name:
+        return (
+            CreateReason.SAME_NAME,
+            refusals.same_name(unit, same[0], known.project_id),
+            same[0].id,
+        )
+    overlap = made.overlaps.of(unit)
+    if overlap is not None:
+        reason = CreateReason.CHANGED if overlap.changed else CreateReason.GROUPED
+        return reason, refusals.overlapping(unit, overlap), overlap.task_id
+    limit = options.upload_limit
+    if _may_exceed(unit, limit) and unit.sent_size > limit:
+        return CreateReason.TOO_LARGE, refusals.too_large_for(unit, limit), None
+    return None
 
 
 class MakeStep(Protocol):
@@ -249,9 +291,11 @@ def _step_of_done(
 ) -> CreateStep:
     """Return the step for a task that had its frames."""
     if task is None:
-        return _refused(unit, CreateReason.GONE, _gone(unit, creation), creation.task_id)
+        return _refused(unit, CreateReason.GONE, refusals.gone(unit, creation), creation.task_id)
     if creation.fingerprint != unit.fingerprint:
-        return _refused(unit, CreateReason.CHANGED, _changed(unit, creation), creation.task_id)
+        return _refused(
+            unit, CreateReason.CHANGED, refusals.changed(unit, creation), creation.task_id
+        )
     if unit.annotations is not None and not creation.annotated:
         return step(CreateStepKind.ANNOTATE, CreateReason.ANNOTATIONS, creation.task_id)
     return step(CreateStepKind.SKIP, CreateReason.UNCHANGED, creation.task_id)
@@ -263,7 +307,7 @@ def _step_of_unfinished(
     """Return the step for a task of an interrupted run."""
     is_changed = creation.fingerprint != unit.fingerprint
     if task.size and is_changed:
-        return _refused(unit, CreateReason.CHANGED, _changed(unit, creation), task.id)
+        return _refused(unit, CreateReason.CHANGED, refusals.changed(unit, creation), task.id)
     if task.size:
         return step(CreateStepKind.FINISH, CreateReason.UNFINISHED, task.id)
     # The call that begins an upload gives a task the size 0, so that this shows no failure.
@@ -271,7 +315,7 @@ def _step_of_unfinished(
         return step(CreateStepKind.REPLACE, CreateReason.NO_FRAMES, task.id)
     if is_changed and creation.stage is Stage.ASKED:
         # It was found by its name. Only a task that the journal names may be deleted.
-        return _refused(unit, CreateReason.UNCERTAIN, _perhaps_ours(unit, task), task.id)
+        return _refused(unit, CreateReason.UNCERTAIN, refusals.perhaps_ours(unit, task), task.id)
     if is_changed:
         return step(CreateStepKind.REPLACE, CreateReason.CHANGED, task.id)
     return step(CreateStepKind.FINISH, CreateReason.UNFINISHED, task.id)
@@ -299,80 +343,12 @@ def lost_tasks(
     ]
 
 
-def several(name: str, found: Sequence[Task]) -> RequestUncertainError:
-    """Return the error of a call that may have made one of several tasks."""
-    ids = " or ".join(str(task.id) for task in found)
-    return RequestUncertainError(
-        f"cannot tell whether an earlier call made task {ids}: each is called {name!r}, has no "
-        "data and was created since. Delete those that you do not need, and run again.",
-        step="create",
-    )
-
-
 def _refused(
     unit: MediaUnit, reason: CreateReason, problem: AsyncCvatError, task_id: int | None = None
 ) -> CreateStep:
     return CreateStep(CreateStepKind.REFUSE, unit, reason, task_id, None, problem)
 
 
-def _unusable(unit: MediaUnit) -> MediaFileError:
-    first, more = unit.problems[0], len(unit.problems) - 1
-    also = f" (and {more:,} more)" if more else ""
-    return MediaFileError(
-        f"cannot create a task of {unit.key!r}: {first}{also}. Nothing was sent.", step="plan"
-    )
-
-
-def _no_frames(unit: MediaUnit) -> MediaFileError:
-    what = f"its {unit.available:,} frames" if unit.kind is MediaKind.IMAGE else "its frames"
-    return MediaFileError(
-        f"cannot create a task of {unit.key!r}: none of {what} is from --start-frame to "
-        "--stop-frame. Give other frames.",
-        step="plan",
-    )
-
-
 def _may_exceed(unit: MediaUnit, limit: int) -> bool:
     """Whether a unit is near a limit. It is quick, and `MediaUnit.sent_size` is exact."""
     return unit.size + _LARGEST_RECORDS * len(unit.files) >= limit - _LARGEST_RECORDS
-
-
-def _too_large(unit: MediaUnit, limit: int) -> AsyncCvatError:
-    splits = unit.kind is MediaKind.IMAGE
-    otherwise = "Give --split, or a smaller one" if splits else "Cut it into smaller ones"
-    return too_large(unit.key, unit.sent_size, limit, doing="create a task of", otherwise=otherwise)
-
-
-def _changed(unit: MediaUnit, creation: Creation) -> UploadError:
-    return UploadError(
-        f"nothing was done for {unit.key!r}: its files changed since task {creation.task_id} was "
-        "made of them, and CVAT adds no images to a task. Delete that task and give --again, or "
-        "put further images into another folder.",
-        step="plan",
-    )
-
-
-def _perhaps_ours(unit: MediaUnit, task: Task) -> RequestUncertainError:
-    return RequestUncertainError(
-        f"nothing was done for {unit.key!r}: an interrupted run may have made the empty task "
-        f"{task.id}, but did not learn its id, and the files changed since. If that task is of no "
-        "use, delete it and run again.",
-        step="plan",
-    )
-
-
-def _gone(unit: MediaUnit, creation: Creation) -> UploadError:
-    return UploadError(
-        f"nothing was done for {unit.key!r}: the server no longer has task {creation.task_id}, "
-        "which was made of it. Give --again to create it again.",
-        step="plan",
-    )
-
-
-def _same_name(unit: MediaUnit, task: Task, known: KnownTasks) -> UploadError:
-    where = "" if known.project_id is None else f" of project {known.project_id}"
-    return UploadError(
-        f"cannot create a task of {unit.key!r}: task {task.id}{where} is called {unit.name!r}, "
-        "and no earlier run made it here. Give another --name, or --same-name for a second one.",
-        step="plan",
-    )

@@ -43,6 +43,8 @@ class TaskAsked(msgspec.Struct, frozen=True, tag="task asked", tag_field="line")
         name: Its name.
         fingerprint: The names, sizes and times of its files.
         after_id: The highest id of a task before.
+        single: Whether it is made of all images below the source. None for a video or a zip.
+        split: Images in a part at most, None for a whole folder.
     """
 
     project_id: int | None
@@ -50,6 +52,8 @@ class TaskAsked(msgspec.Struct, frozen=True, tag="task asked", tag_field="line")
     name: str
     fingerprint: str
     after_id: int
+    single: bool | None = None
+    split: int | None = None
 
 
 class TaskMade(msgspec.Struct, frozen=True, tag="task made", tag_field="line"):
@@ -143,6 +147,9 @@ class Creation:
         upload: The server's name of the upload of its data, and the address; None before.
         annotating: Whether the import of its annotations may have begun.
         annotated: Whether its annotations were imported.
+        single: Whether it is of all images below the source. None for a video or a zip, and in
+            journals of older versions.
+        split: Images in a part at most, None for a whole folder.
     """
 
     stage: Stage = Stage.NONE
@@ -153,6 +160,8 @@ class Creation:
     upload: tuple[str, str] | None = None
     annotating: bool = False
     annotated: bool = False
+    single: bool | None = None
+    split: int | None = None
 
 
 @dataclass(slots=True)
@@ -187,7 +196,14 @@ def _after(before: Creation, line: TaskLine) -> Creation:
     """Return what is known of a task after one more line."""
     match line:
         case TaskAsked():
-            return Creation(Stage.ASKED, line.name, line.fingerprint, line.after_id)
+            return Creation(
+                Stage.ASKED,
+                line.name,
+                line.fingerprint,
+                line.after_id,
+                single=line.single,
+                split=line.split,
+            )
         case TaskMade():
             return replace(before, stage=Stage.MADE, task_id=line.task_id)
         case SendingBegun():

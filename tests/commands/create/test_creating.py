@@ -389,3 +389,17 @@ async def test_a_task_that_the_server_takes_no_data_for_does_not_stay(tmp_path: 
         assert not await new_tasks(serve, 1)
         assert (await create(serve, source)).failures
         assert not await new_tasks(serve, 1)
+
+
+async def test_images_are_not_sent_again_in_another_grouping(tmp_path: Path) -> None:
+    source = images(tmp_path, cam1=4)
+    async with serving(1) as serve:
+        assert (await create(serve, source)).ok
+        calls = len(serve.server.calls)
+        report = await create(serve, source, options=options(split=2))
+        assert [one.reason for one in report.failures] == [CreateReason.GROUPED] * 2
+        assert "made of 'cam1' with another --split or --single" in str(report.failures[0].error)
+        assert not [one for one in serve.server.calls[calls:] if one.method != "GET"]
+        serve.server.delete_task(2)
+        assert (await create(serve, source, options=options(split=2))).ok
+        assert sorted(await new_tasks(serve, 1)) == ["cam1-1", "cam1-2"]

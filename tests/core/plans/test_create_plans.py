@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.media.kinds import MediaKind
 from asynccvat.core.models import Owner, Task
 from asynccvat.core.plans.create import (
     CreatePlan,
@@ -229,3 +230,72 @@ def test_a_unit_above_the_upload_limit_is_refused_at_the_byte(files: list[str], 
     assert (problem.size, problem.most) == (one.sent_size, one.sent_size - 1)
     assert said.format(f"{one.sent_size - 20_000:03}") in str(problem)
     assert "--upload-limit" in str(problem)
+
+
+FOLDERS = [ListedFile(f"{folder}/{n}.jpg", 9, 1) for folder in ("a", "b") for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "refused"),
+    [
+        ({}, {}, {}),
+        ({"split": 2}, {"split": 2}, {}),
+        ({}, {"split": 2}, dict.fromkeys(["a#1", "a#2", "b#1", "b#2"], "grouped otherwise")),
+        ({"split": 2}, {}, {"a": "grouped otherwise", "b": "grouped otherwise"}),
+        ({"split": 3}, {"split": 2}, {f"{one}#{n}": "changed" for one in "ab" for n in (1, 2)}),
+        ({"split": 4}, {"split": 2}, {
+            "a#1": "changed", "a#2": "grouped otherwise",
+            "b#1": "changed", "b#2": "grouped otherwise",
+        }),
+        ({}, {"single": True}, {".": "grouped otherwise"}),
+        ({"single": True}, {}, {"a": "grouped otherwise", "b": "grouped otherwise"}),
+        ({"single": True, "split": 4}, {"single": True}, {".": "grouped otherwise"}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_images_that_a_task_has_already_are_not_sent_again(
+    before: dict[str, Any], now: dict[str, Any], refused: dict[str, str]
+) -> None:
+    """Those of a video are, as it makes one task in any grouping."""
+    video = ListedFile("drive.mp4", 9, 1)
+
+    def units(files: Sequence[ListedFile], **grouping: Any) -> Sequence[MediaUnit]:
+        return find_units([*files, video], "src", CreateOptions(**grouping))
+
+    journal = CreationJournal()
+    tasks: dict[int, Task] = {}
+    for number, one in enumerate(units(FOLDERS, **before), 1):
+        grouping = before if one.kind is MediaKind.IMAGE else {"single": None}
+        asked = {"single": False, **grouping}
+        journal.note(TaskAsked(5, one.key, one.name, one.fingerprint, 0, **asked))
+        journal.note(TaskMade(5, one.key, number))
+        journal.note(TaskDone(5, one.key, len(one.files)))
+        tasks[number] = Task(id=number, name=one.name, project_id=5, size=len(one.files))
+    known, options = KnownTasks(tasks, 5, 1), CreateOptions(**now)
+    steps = plan_creations(units(FOLDERS, **now), journal, known, options)
+    assert {one.unit.key: str(one.reason) for one in steps if one.kind is KINDS.REFUSE} == refused
+    assert all(one.problem is not None and one.task_id for one in steps if one.unit.key in refused)
+    # Nothing is in the way of tasks in another project, or after those are deleted.
+    for elsewhere in (KnownTasks({}, 6, 1), KnownTasks({}, 5, 1)):
+        again = plan_creations(
+            units(FOLDERS, **now), journal, elsewhere, CreateOptions(again=True, **now)
+        )
+        assert {one.kind for one in again} == {KINDS.CREATE}
+
+
+def test_a_new_part_of_a_folder_that_changed_is_refused() -> None:
+    options = CreateOptions(split=2)
+    journal = CreationJournal()
+    (first,) = find_units(FOLDERS[1:3], "src", options)
+    journal.note(TaskAsked(5, "a#1", "a-1", first.fingerprint, 0, single=False, split=2))
+    journal.note(TaskMade(5, "a#1", 1))
+    journal.note(TaskDone(5, "a#1", 2))
+    known = KnownTasks({1: Task(id=1, name="a-1", project_id=5, size=2)}, 5, 1)
+    more = find_units(FOLDERS[:4], "src", options)
+    assert [(one.kind, one.reason) for one in plan_creations(more, journal, known, options)] == [
+        (KINDS.REFUSE, REASONS.CHANGED),
+        (KINDS.REFUSE, REASONS.CHANGED),
+    ]
+    assert "'a#1', whose files changed since" in str(
+        plan_creations(more, journal, known, options)[1].problem
+    )
