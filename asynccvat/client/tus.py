@@ -50,7 +50,16 @@ class UploadPlace:
     def call(self, method: str, path: str | None = None, **rest: Any) -> Call:
         """Return a call of this upload, by default to its own path."""
         path = self.path if path is None else path
-        return Call(method=method, path=path, step="upload", task_id=self.task_id, **rest)
+        # The number of a task says what the call is for; without one, `purpose` does.
+        purpose = "" if self.task_id is not None else f"send a file {self.purpose}"
+        return Call(
+            method=method,
+            path=path,
+            step="upload",
+            task_id=self.task_id,
+            purpose=purpose,
+            **rest,
+        )
 
 
 @dataclass(frozen=True, slots=True)

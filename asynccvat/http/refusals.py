@@ -6,6 +6,7 @@ error class for a status.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from asynccvat.core.wire.responders import Responder, Sender, recognise
@@ -35,6 +36,9 @@ _REMEDIES = {
     414: "Select less at once.",
     429: "Run less at once, or run again later.",
 }
+# A user's quota, by the words of hosted servers.
+_LIMIT = re.compile(r"maximum number|quota|limit\b.*\b(?:reached|exceeded)", re.IGNORECASE)
+
 # The statuses with which a server that is not CVAT answers CVAT's calls.
 _NO_SUCH_CALL = frozenset({404, 405, 501})
 
@@ -107,7 +111,7 @@ def refusal(
             f"{_subject(call)}: {route.origin} has no such call ({call.path}). Update the server "
             f"to CVAT {oldest_text()} or later, or check whether a gateway changes paths."
         )
-    who, remedy = route.origin, _remedy(call, status)
+    who, remedy = route.origin, _remedy(call, answer)
     if sender.kind is Responder.GATEWAY:
         who, remedy = _who(sender, route), _remedy_of_gateway(status)
     message = f"{_subject(call)}: {who} answered {answer.said}"
@@ -297,8 +301,11 @@ def _shows_another_server(
     return status in _NO_SUCH_CALL and not (is_json(content_type) or of_one_thing or of_cvat)
 
 
-def _remedy(call: Call, status: int) -> str:
+def _remedy(call: Call, answer: Answer) -> str:
     """Return a sentence on what to do about a refusal, "" if that is unknown."""
+    status = answer.status
+    if status == 403 and _LIMIT.search(answer.text):
+        return "Make room at the server, or use another account or organization."
     if call.task_id is not None and call.step in ("detail", "export", "upload"):
         # CVAT answers 404 or 403 for a target that the user may not see.
         if status == 404:

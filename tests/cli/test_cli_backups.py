@@ -98,7 +98,7 @@ def test_the_list_tells_what_there_is(shell: Shell, own: SimulatedServer) -> Non
     assert [[row[0], row[1], row[4], row[5], row[6]] for row in rows(ended.out)] == [
         ["task", "1", "whole", "present", "has it"],
         ["task", "2", "whole", "present", "has it"],
-        ["task", "3", "whole", "present", "gone"],
+        ["task", "3", "whole", "present", "not listed"],
     ]
     assert ended.err.endswith("3 backups\n")
     lines = shell("backups", "backups", "--offline", "--jsonl").out.splitlines()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asynccvat.simulator import SimulatedServer
+from asynccvat.simulator import SimulatedServer, SimulatorOptions, UserSpec
+from asynccvat.simulator.threads import serve_in_thread
 from asynccvat.simulator.world.jpeg import draw_jpeg
 
 if TYPE_CHECKING:
@@ -134,3 +135,30 @@ def coco() -> dict[str, Any]:
         "categories": [{"id": 1, "name": "car"}],
         "annotations": [{**box, "iscrowd": 0, "segmentation": []}],
     }
+
+
+def test_a_quota_and_a_missing_permission_are_one_clear_line_each(
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = (UserSpec("wanda", "pw-of-wanda", worker=True),)
+    with serve_in_thread(SimulatorOptions(tasks=2, frames=1, most_tasks=2, users=users)) as server:
+        for name in ("url", "username", "password"):
+            monkeypatch.setenv(f"CVAT_{name.upper()}", getattr(server, name))
+        assert bare_shell("backup", "backups", "-t", "1", "--no-fsync").code == 0
+        full = bare_shell("restore", "backups")
+        monkeypatch.setenv("CVAT_USERNAME", "wanda")
+        monkeypatch.setenv("CVAT_PASSWORD", "pw-of-wanda")
+        refused = bare_shell("restore", "backups", "--journal", "other")
+        listed = bare_shell("backups", "backups")
+    start = f"failed: task 1: cannot send a file to restore a task: {server.url} answered 403, "
+    assert (full.code, refused.code) == (1, 1)
+    assert full.err == (
+        f"{start}Maximum number of tasks reached: 2. Make room at the server, or use another "
+        "account or organization.\n"
+    )
+    assert refused.err == (
+        f"{start}You do not have permission to perform this action. Ask for access, or use another "
+        "account or organization.\n"
+    )
+    # What this user may not see need not be gone.
+    assert "\tnot listed\t" in listed.out

@@ -58,7 +58,7 @@ def backups(
                 number_of_bytes(one.receipt.size),
                 "lightweight" if one.receipt.lightweight else "whole",
                 str(one.condition),
-                {True: "has it", False: "gone", None: None}[one.on_server],
+                {True: "has it", False: "not listed", None: None}[one.on_server],
                 one.receipt.name,
                 one.receipt.file,
             )

@@ -309,4 +309,5 @@ def _skipped(step: SkipRestore) -> TaskOutcome:
         reason=step.reason,
         location=str(step.path),
         new_id=step.new_id,
+        warnings=(step.detail,) if step.detail else (),
     )

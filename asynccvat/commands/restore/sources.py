@@ -17,6 +17,7 @@ from asynccvat.core.records.backups import (
     BackupCondition,
     StoredBackup,
     is_stamp,
+    moment_of,
     stamp_of,
     target_of,
 )
@@ -162,10 +163,12 @@ def _newest(
     """Return the newest whole backup, even if its file is missing."""
     in_time = [one for one in found if last is None or one.receipt.stamp <= last]
     whole = [one for one in in_time if not one.receipt.lightweight]
-    newest = (whole or in_time or found)[-1]
+    newest = whole[-1] if whole else in_time[-1] if in_time else found[0]
     receipt, why = newest.receipt, None
-    if not in_time:
-        why = f"its oldest backup is {found[0].receipt.file!r}"
+    then = "Restore another backup, or make a new one."
+    if last is not None and not in_time:
+        why = f"it has no backup from {moment_of(last)} or before; its oldest is {receipt.file!r}"
+        then = "Give a later --at."
     elif not whole:
         why = "it has lightweight backups alone, which lack the media that lie in a bucket"
     elif newest.condition is BackupCondition.MISSING:
@@ -175,12 +178,11 @@ def _newest(
     problem = None
     if why is not None:
         problem = BackupFileError(
-            f"cannot restore {kind} {target_id} from {str(source)!r}: {why}. Restore another "
-            "backup, or make a new one.",
-            step="plan",
+            f"cannot restore {kind} {target_id} from {str(source)!r}: {why}. {then}", step="plan"
         )
     return BackupSource(
-        key=receipt.file,
+        # What became of a later backup says nothing of one that does not exist.
+        key=receipt.file if in_time else receipt.folder,
         path=source / receipt.file,
         target_id=target_id,
         name=receipt.name,

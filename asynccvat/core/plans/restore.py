@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from asynccvat.core.backups.contents import BackupContents, KindCounts, TaskContents
 from asynccvat.core.backups.labels import BackupLabel, label_problems
 from asynccvat.core.models import Job, ServerRequest, TargetKind
-from asynccvat.core.records.restores import RestoreState
+from asynccvat.core.records.restores import Done, RestoreState
 from asynccvat.errors import AsyncCvatError, RestoreError, UploadTooLargeError
 
 _RESTORES = "import:backup"
@@ -96,7 +96,10 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class SkipRestore:
-    """Leave a backup. `new_id` is what an earlier run made of it."""
+    """Leave a backup. `new_id` is what an earlier run made of it.
+
+    `detail` says how that differs from what is asked for now, "" if it does not.
+    """
 
     target_id: int
     name: str
@@ -104,6 +107,7 @@ class SkipRestore:
     reason: RestoreReason
     new_id: int | None
     target: TargetKind = TargetKind.TASK
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +165,8 @@ def _record(step: RestoreStep) -> dict[str, Any]:
             record |= {"bytes": step.size, "annotations": step.annotations}
         case SkipRestore(new_id=int() as new_id):
             record["new_id"] = new_id
+            if step.detail:
+                record["detail"] = step.detail
         case RefuseRestore():
             record["error"] = str(step.problem)
     return record
@@ -204,8 +210,15 @@ def _step(
         return RefuseRestore(one.target_id, one.name, one.path, reason, problem, kind)
 
     if done is not None and one.there and not again:
-        existing = RestoreReason.EXISTING
-        return SkipRestore(one.target_id, one.name, one.path, existing, done.new_id, kind)
+        return SkipRestore(
+            one.target_id,
+            one.name,
+            one.path,
+            RestoreReason.EXISTING,
+            done.new_id,
+            kind,
+            _elsewhere(done, project_id),
+        )
     if one.problem is not None:
         return refused(RestoreReason.FILE, one.problem)
     assert one.contents is not None, "a file that was read has contents"
@@ -223,6 +236,16 @@ def _step(
         reason = RestoreReason.INTERRUPTED
     total = one.contents.annotations.total
     return Restore(one.target_id, one.name, one.path, reason, one.size, total, kind)
+
+
+def _elsewhere(done: Done, project_id: int | None) -> str:
+    """Return how what was made before is not where it is asked for now, "" if it is."""
+    if project_id is None or done.project_id == project_id:
+        return ""
+    return (
+        f"it was restored before as {done.kind} {done.new_id}, and not into project {project_id}. "
+        "Move that there, or make another copy with --again"
+    )
 
 
 def too_large(

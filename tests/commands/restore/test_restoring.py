@@ -124,7 +124,14 @@ async def test_the_newest_whole_backup_is_taken_or_one_of_an_earlier_time(
     await ac.restore(client, dest, [7], at="2026-11-29T12:00:00Z", options=QUICK)
     assert server.names() == ["newer", "street 7"]
     report = await ac.restore(client, dest, [7], at="2026-01-01T00:00:00Z", options=QUICK)
-    assert "its oldest backup is 'task7/2026-11-29T031200Z.zip'" in str(error(report, 7))
+    assert "it has no backup from 2026-01-01T00:00:00Z or before" in str(error(report, 7))
+    # Also if a later one was restored before.
+    await ac.restore(client, dest, [8], options=QUICK)
+    before = await ac.restore(client, dest, [8], at="2026-01-01T00:00:00Z", options=QUICK)
+    assert actions(before) == {8: ("failed", "file")}
+    assert "its oldest is 'task7/2026-11-29T031200Z.zip'. Give a later --at." in str(
+        error(report, 7)
+    )
 
 
 async def test_a_single_zip_is_restored(
@@ -181,6 +188,21 @@ async def test_tasks_are_moved_into_a_project(
     report = await ac.restore(client, dest, project=number if by == "id" else "town", options=QUICK)
     assert report.ok, report.failures
     assert {task["project_id"] for task in server.tasks.values()} == {number}
+
+
+async def test_a_task_that_was_restored_elsewhere_is_told(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    for number in (1, 2):
+        server.projects[number] = {"id": number, "name": f"p{number}", "labels": LABELS}
+    await ac.restore(client, dest, [7], options=QUICK)
+    await ac.restore(client, dest, [8], project=1, options=QUICK)
+    report = await ac.restore(client, dest, [7, 8], project=1, options=QUICK)
+    warned = {one.task_id: one.warnings for one in report.outcomes}
+    assert warned[8] == ()
+    assert warned[7][0].startswith("it was restored before as task 100, and not into project 1.")
+    plan = await ac.plan_restore(client, dest, [8], project=2, options=QUICK)
+    assert "as task 101, and not into project 2" in plan.to_json()["steps"][0]["detail"]
 
 
 async def test_a_label_that_the_project_lacks_is_told_before_anything_is_sent(
