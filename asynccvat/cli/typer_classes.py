@@ -25,7 +25,7 @@ from asynccvat.cli.pasted import refuse_as_path
 # public name that all versions share.
 UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
-MAY_BE_EMPTY = frozenset({"--org", "--folder-prefix"})
+MAY_BE_EMPTY = frozenset({"--org", "--from-org", "--to-org", "--folder-prefix"})
 """The options whose empty value means something: the personal workspace, folders without prefix."""
 
 

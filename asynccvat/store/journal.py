@@ -43,6 +43,15 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
     organization: str | None = None
 
+    @property
+    def owner(self) -> str:
+        """The server and the organization, for messages."""
+        if self.organization is None:
+            return self.origin
+        if not self.organization:
+            return f"the personal workspace at {self.origin}"
+        return f"the organization {self.organization!r} at {self.origin}"
+
 
 class _Version(msgspec.Struct):
     version: int = JOURNAL_VERSION
@@ -259,8 +268,8 @@ def _check_head(path: Path, row: bytes, wanted: _Head) -> None:
         wanted.organization,
     ):
         raise StoreError(
-            f"cannot use {str(path)!r}: it holds the {found.kind} of {found.origin}, not the "
-            f"{wanted.kind} of {wanted.origin}. Move it away.",
+            f"cannot use {str(path)!r}: it holds the {found.kind} of {found.owner}, not the "
+            f"{wanted.kind} of {wanted.owner}. Use another folder, or move it away.",
             step="store",
         )
 

@@ -98,6 +98,21 @@ def test_the_tasks_that_failed_are_copied_again(copies: Copies, tmp_path: Path) 
     assert "Nothing to do" in copies("--failed-from", str(report)).err
 
 
+def test_tasks_go_from_the_personal_workspace_into_an_organization(
+    copies: Copies, bare_shell: Shell, tmp_path: Path
+) -> None:
+    copies.old.world.add_organization("acme")
+    sides = ("--from", tmp_path / "old.yaml", "--to", tmp_path / "old.yaml")
+    organizations = ("--from-org", "", "--to-org", "acme")
+    done = bare_shell("copy", *sides, *organizations, "--state", copies.state, "--json")
+    assert done.code == 0
+    assert done.json["counts"] == {"copied": 3}
+    again = bare_shell("copy", *sides, *organizations, "--state", copies.state, "--json")
+    assert again.json["counts"] == {"kept": 3}
+    unnamed = bare_shell("copy", *sides, "--to-org", "acme")
+    assert (unnamed.code, "Name its organization with --from-org" in unnamed.err) == (2, True)
+
+
 def test_a_file_of_secrets_that_others_can_read_is_told(copies: Copies, tmp_path: Path) -> None:
     (tmp_path / "old.yaml").chmod(0o644)
     assert "others can read this secret" in copies("--dry-run").err

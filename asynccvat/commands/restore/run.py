@@ -221,10 +221,12 @@ async def find_project(client: CvatClient, project: int | str) -> Project:
         return found[0]
     if found:
         ids = first_few([one.id for one in found])
-        raise ConfigError(f"{len(found)} projects are named {text!r}: {ids}. Give the id of one.")
+        raise ConfigError(
+            f"{client.origin} has {len(found)} projects named {text!r}: {ids}. Give the id of one."
+        )
     raise ConfigError(
-        f"there is no project {text!r} that this user may see. `asynccvat list-projects` shows "
-        "which there are."
+        f"there is no project {text!r} at {client.origin} that this user may see. `asynccvat "
+        "list-projects` shows which there are."
     )
 
 

@@ -357,6 +357,9 @@ async def test_one_state_folder_is_for_one_copy(both: TwoServers) -> None:
     await both.copy(Selection(task_ids=[1]))
     with pytest.raises(StoreError, match="holds the copies of"):
         await asynccvat.copy(both.target, both.source, options=both.options())
+    async with client_of(both.new, organization="") as mine:
+        with pytest.raises(StoreError, match="not the copies of the personal workspace at http"):
+            await asynccvat.copy(both.source, mine, options=both.options())
     async with client_of(both.old) as source:
         same = asynccvat.CvatClient(
             both.old.url, username="admin", password=both.old.password, organization=""

@@ -102,6 +102,12 @@ async def two_servers(
         yield TwoServers(old, there, source, target, state)
 
 
-def client_of(server: SimulatedServer) -> CvatClient:
+def client_of(server: SimulatedServer, *, organization: str | None = None) -> CvatClient:
     """A client of a simulated server."""
-    return CvatClient(server.url, username=server.username, password=server.password, policy=QUICK)
+    return CvatClient(
+        server.url,
+        username=server.username,
+        password=server.password,
+        organization=organization,
+        policy=QUICK,
+    )

@@ -222,7 +222,7 @@ async def test_a_name_that_means_no_project_or_two_is_refused(
 ) -> None:
     with_project(server)
     with_project(server)
-    with pytest.raises(ac.ConfigError, match="2 projects are named 'town': 50, 51"):
+    with pytest.raises(ac.ConfigError, match="has 2 projects named 'town': 50, 51"):
         await ac.restore(client, dest, project="town", options=QUICK)
     with pytest.raises(ac.ConfigError, match="no project 'nowhere'"):
         await ac.restore(client, dest, project="nowhere", options=QUICK)
