@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import aiohttp
 from condense import shape_of
-from hook import Hook, Received, listening
 from replay import compare, compare_shapes
 from replay_creations_264 import CreationReplay, form, picture
+from webhook_address import Hook, Received, listening
 
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from simulator_client import simulator_client
 
 from asynccvat.simulator import SimulatorOptions
+from asynccvat.simulator.formats.backups import write_backup
 
 pytestmark = pytest.mark.anyio
 
@@ -68,6 +70,7 @@ async def test_some_are_created_updated_and_deleted() -> None:
         moved = {**first, "points": [5, 6, 7, 8]}
         updated = await client("PATCH", f"{HERE}?action=update", json={"shapes": [moved]})
         assert updated.json["shapes"][0]["points"] == [5, 6, 7, 8]
+        assert updated.json["shapes"][0]["id"] == first["id"]  # seen on 2.64
         deleted = await client("PATCH", f"{HERE}?action=delete", json={"shapes": [second]})
         assert deleted.json == {**empty(), "shapes": [second]}
         left = (await client.get(HERE)).json["shapes"]
@@ -188,3 +191,33 @@ async def test_nothing_in_place_of_nothing_is_no_change() -> None:
         emptied = client.server.tasks[1]
         assert (await client("PUT", HERE, json=empty())).status == 200
         assert client.server.tasks[1] is emptied
+
+
+async def test_a_score_is_shown_as_it_was_given_and_comes_back_from_a_backup() -> None:
+    options = SimulatorOptions(tasks=1, frames=2, version="2.64.0")
+    async with simulator_client(options) as client:
+        task = client.server.tasks[1]
+        label = task.labels[0].id
+        given = {"shapes": [box(label, score=0.25), box(label)]}
+        put = await client("PUT", HERE, json=given)
+        assert [shape["score"] for shape in put.json["shapes"]] == [0.25, 1]
+        stream = io.BytesIO()
+        write_backup(stream, [client.server.tasks[1]])
+        stream.seek(0)
+        asked = await client("POST", "/api/tasks/backup", data={"task_file": stream})
+        restored = await client.ended(asked.json["rq_id"])
+        again = await client.get(f"/api/tasks/{restored['result_id']}/annotations")
+        assert [shape["score"] for shape in again.json["shapes"]] == [0.25, 1.0]
+
+
+async def test_an_update_of_a_track_keeps_the_ids_of_its_shapes() -> None:
+    async with simulator_client() as client:
+        label = client.server.tasks[1].labels[0].id
+        shapes = [{"type": "rectangle", "frame": 0, "points": [1, 2, 3, 4]}]
+        given = {"tracks": [{"label_id": label, "frame": 0, "shapes": shapes}]}
+        (track,) = (await client("PUT", HERE, json=given)).json["tracks"]
+        path = f"{HERE}?action=update"
+        changed = await client("PATCH", path, json={"tracks": [{**track, "group": 3}]})
+        (again,) = changed.json["tracks"]
+        assert again == {**track, "group": 3}
+        assert (await client.get(HERE)).json["tracks"] == [again]

@@ -36,7 +36,6 @@ _IN_ORGANIZATIONS: Final = (
     "delete:invitation",
     "delete:membership",
     "delete:organization",
-    "update:invitation",
     "update:membership",
     "update:organization",
 )
