@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar, TypeVarTuple
+from typing import Generic, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.abc
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+class Started(Generic[T]):
+    """A task that a group has started.
+
+    Attributes:
+        result: What it returned. Set once the block of the group has ended without an error.
+    """
+
+    result: T
 
 
 class TaskGroup:
@@ -32,6 +42,16 @@ class TaskGroup:
     def start_soon(self, func: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Start a task."""
         self._group.start_soon(self._run, func, args)
+
+    def start(self, func: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> Started[T]:
+        """Start a task whose result is needed after the block."""
+        started: Started[T] = Started()
+
+        async def run() -> None:
+            started.result = await func(*args)
+
+        self.start_soon(run)
+        return started
 
     def cancel(self) -> None:
         """Cancel the tasks and the block, which ends without an error."""

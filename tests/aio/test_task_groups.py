@@ -134,6 +134,16 @@ async def test_results_come_in_the_order_of_the_calls() -> None:
     assert await run_all([]) == []
 
 
+async def test_the_result_of_a_started_task_is_there_after_the_block() -> None:
+    async def double(number: int) -> int:
+        await anyio.lowlevel.checkpoint()
+        return 2 * number
+
+    async with task_group() as group:
+        one, other = group.start(double, 4), group.start(double, 5)
+    assert (one.result, other.result) == (8, 10)
+
+
 async def test_no_more_jobs_run_at_once_than_allowed() -> None:
     running = most = done = 0
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
+from asynccvat.client.lookups import TaskLookups
 from asynccvat.core.models import Job, Task
 from asynccvat.core.plans.comparison import ComparedTask, TaskContent
 from asynccvat.core.plans.copy import CopyLook
@@ -25,31 +27,41 @@ class ReadCopy:
     Attributes:
         compared: Both sides.
         copy: The copy.
+        jobs: Its jobs.
         raw: Its annotations, as the server sent them.
     """
 
     compared: ComparedTask
     copy: Task
+    jobs: tuple[Job, ...]
     raw: bytes
 
 
-async def compare(source: CvatClient, target: CvatClient, task: Task, copy: int) -> ReadCopy:
+async def compare(source: CvatClient, target: TaskLookups, task: Task, copy: int) -> ReadCopy:
     """Read the annotations of a task and its copy, and put both beside each other.
 
     Args:
         source: The server that has the task.
-        target: The server that has the copy.
+        target: Reads from the server that has the copy.
         task: The task, as listed.
         copy: The copy's id.
 
     Raises:
         AsyncCvatError: A server cannot be asked, or does not have it any more.
     """
-    mine = TaskContent(task.size, (await source.annotations(task.id)).counts, task.subset or "")
-    there = await target.task(copy)
-    annotations = await target.annotations(copy)
-    theirs = TaskContent(there.size, annotations.counts, there.subset or "")
-    return ReadCopy(ComparedTask(task.id, copy, mine, theirs), there, annotations.raw)
+    async with task_group() as group:
+        mine = group.start(source.annotations, task.id)
+        # First the task: its date must not be younger than what is read of its annotations.
+        there = await target.task(copy)
+        jobs = group.start(target.jobs, copy)
+        theirs = await target.annotations(copy)
+    compared = ComparedTask(
+        task.id,
+        copy,
+        TaskContent(task.size, mine.result.counts, task.subset or ""),
+        TaskContent(there.size, theirs.counts, there.subset or ""),
+    )
+    return ReadCopy(compared, there, jobs.result, theirs.raw)
 
 
 async def look_at(

@@ -9,6 +9,7 @@ import anyio
 
 from asynccvat.aio.task_groups import run_beside, run_limited, task_group
 from asynccvat.aio.threads import shielded
+from asynccvat.client.lookups import TaskLookups
 from asynccvat.client.poller import Poller
 from asynccvat.commands.copy.one_task import TaskCopier
 from asynccvat.commands.copy.sending import BackupSender
@@ -33,6 +34,7 @@ from asynccvat.errors import AsyncCvatError, CopyDiffersError, StoreError
 from asynccvat.events import (
     Event,
     ExportStarted,
+    ImportRequested,
     ImportStarted,
     QueueStalled,
     Retrying,
@@ -76,6 +78,8 @@ class CopyDispatcher:
         self._report = report
         self._outages = OutageDetector()
         self._left = 0
+        # The tasks of which the target is not asked to make a copy yet.
+        self._to_send: set[int] = set()
         self._backups = Poller(
             sides.source,
             timeout=options.export_timeout,
@@ -109,7 +113,8 @@ class CopyDispatcher:
         self._sender = BackupSender(
             sides, self._exports, RequestSlots(self._backups, options.concurrency)
         )
-        self._copier = TaskCopier(sides, self._sender, self._maker)
+        self._lookups = TaskLookups(sides.target, is_busy=lambda: bool(self._to_send))
+        self._copier = TaskCopier(sides, self._sender, self._maker, self._lookups)
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(2 * most + options.transfers)
         self._scope = anyio.CancelScope()
@@ -138,10 +143,11 @@ class CopyDispatcher:
             jobs: The digest of each task's jobs at the source; empty without `states`.
         """
         self._copier = TaskCopier(
-            self._sides, self._sender, self._maker, projects=projects, jobs=jobs
+            self._sides, self._sender, self._maker, self._lookups, projects=projects, jobs=jobs
         )
         copies = [step for step in steps if isinstance(step, CopyTask | FinishCopy)]
         self._left = len(copies)
+        self._to_send = {step.task.id for step in copies}
         try:
             with self._scope:
                 work = self._restores.during(self._carry_out(steps, copies))
@@ -198,6 +204,7 @@ class CopyDispatcher:
             await self._one(step, self._copier.copy(step), may_repeat=not is_second)
         finally:
             self._left -= 1
+            self._to_send.discard(step.task.id)
             self._under_way.release()
 
     async def _one(
@@ -220,7 +227,7 @@ class CopyDispatcher:
         self._report.done(outcome)
 
     def _demand(self) -> Demand:
-        return Demand(more_to_request=self._left > 0)
+        return Demand(more_to_request=bool(self._to_send))
 
     def _demand_of_backups(self) -> Demand:
         return Demand(
@@ -228,6 +235,8 @@ class CopyDispatcher:
         )
 
     def _note_event(self, event: Event) -> None:
+        if isinstance(event, ImportRequested):
+            self._to_send.discard(event.task_id)
         self._outages.note(event)
         self._emit(event)
 

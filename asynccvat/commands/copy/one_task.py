@@ -16,6 +16,7 @@ from types import MappingProxyType
 import msgspec
 
 from asynccvat.client import internals
+from asynccvat.client.lookups import TaskLookups
 from asynccvat.commands.copy.comparison import ReadCopy, compare, look_at
 from asynccvat.commands.copy.sending import BackupSender, PassedBackup
 from asynccvat.commands.copy.state import BothSides
@@ -71,6 +72,7 @@ class TaskCopier:
         sides: BothSides,
         sender: BackupSender,
         maker: BackupMaker,
+        lookups: TaskLookups,
         *,
         projects: Mapping[int | None, ProjectMatch] = MappingProxyType({}),
         jobs: Mapping[int, str] = MappingProxyType({}),
@@ -81,6 +83,7 @@ class TaskCopier:
             sides: Both servers, the journals and the guards.
             sender: Passes backups on.
             maker: Has the target make tasks of them.
+            lookups: Reads copies from the target, to compare them.
             projects: The target's project for each project of the source; all of them are made.
             jobs: The digest of each task's jobs at the source; empty without `states`.
         """
@@ -90,6 +93,7 @@ class TaskCopier:
         self._options = sides.options
         self._sender = sender
         self._maker = maker
+        self._lookups = lookups
         self._projects = projects
         self._jobs = jobs
         self._begun: set[int] = set()
@@ -124,7 +128,7 @@ class TaskCopier:
         copy = await self._make(task, begun, passed, again=isinstance(step, FinishCopy))
         await self._place(task, copy)
         read = await self._compare(task, begun, copy)
-        look = await look_at(self._target, read.copy, raw=read.raw)
+        look = await look_at(self._target, read.copy, jobs=read.jobs, raw=read.raw)
         await self._state.note(Copied(task.id, copy, begun.source, look.state))
         return TaskOutcome(
             task_id=task.id,
@@ -191,7 +195,7 @@ class TaskCopier:
         """
         compared = None
         if step.reason is CopyReason.EDITED:
-            read = await compare(self._source, self._target, step.task, step.copied.copy)
+            read = await compare(self._source, self._lookups, step.task, step.copied.copy)
             compared = read.compared
             if compared.differences:
                 raise self._differs(compared, f", as {step.detail.removeprefix('its copy ')}")
@@ -256,7 +260,8 @@ class TaskCopier:
         into = self._projects.get(task.project_id, ProjectMatch()).into
         if into is not None:
             try:
-                moved = await calls.move(copy, into)
+                async with self._lookups.turn:
+                    moved = await calls.move(copy, into)
             except ResponseError as error:
                 raise _not_moved(task.id, copy, into, str(error)) from error
             if moved.project_id != into:
@@ -281,7 +286,7 @@ class TaskCopier:
         return changed
 
     async def _compare(self, task: Task, begun: Begun, copy: int) -> ReadCopy:
-        read = await compare(self._source, self._target, task, copy)
+        read = await compare(self._source, self._lookups, task, copy)
         if not read.compared.differences:
             return read
         now = await self._source.task(task.id)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
+from asynccvat.aio.task_groups import run_all
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.copy.dispatcher import CopyDispatcher, failed
 from asynccvat.commands.copy.projects import make_projects
@@ -79,10 +80,13 @@ class CopyRun:
         )
 
     async def _facts(self, state: CopyState) -> CopyFacts:
-        await internals(self._source).check_version()
+        # Both log in meanwhile.
+        await run_all([internals(self._source).check_version, self._check_target])
+        return await read_facts(self._source, self._target, state, self._selection, self._options)
+
+    async def _check_target(self) -> None:
         await internals(self._target).check_version()
         await internals(self._target).check_may_write("copy")
-        return await read_facts(self._source, self._target, state, self._selection, self._options)
 
     async def _copy(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
         async with self._opened(read_only=False) as state:

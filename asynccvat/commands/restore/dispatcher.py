@@ -57,12 +57,13 @@ class RestoreDispatcher:
         self._emit = emit
         self._report = report
         self._outages = OutageDetector()
-        self._to_request = 0
+        # The targets of the backups that the server is not asked to restore yet.
+        self._to_send: set[int] = set()
         self._poller = Poller(
             client,
             timeout=options.import_timeout,
             queue_timeout=options.queue_timeout,
-            demand=lambda: Demand(more_to_request=self._to_request > 0),
+            demand=lambda: Demand(more_to_request=bool(self._to_send)),
             action="import",
             by_task=False,
             on_started=lambda target_id: self._note_event(ImportStarted(target_id)),
@@ -74,6 +75,7 @@ class RestoreDispatcher:
             self._poller,
             options,
             project_id=project_id,
+            is_busy=lambda: bool(self._to_send),
             emit=self._note_event,
         )
         self._under_way = anyio.Semaphore(
@@ -83,7 +85,7 @@ class RestoreDispatcher:
 
     async def restore_all(self, orders: Sequence[RestoreOrder]) -> None:
         """Restore backups. What the server has begun goes on after a cancellation."""
-        self._to_request = len(orders)
+        self._to_send = {order.target_id for order in orders}
         try:
             with self._scope:
                 await self._poller.during(self._restore_all(orders))
@@ -124,12 +126,13 @@ class RestoreDispatcher:
                 self._report.done(failed(order.step, error))
             return
         finally:
+            self._to_send.discard(target_id)
             self._under_way.release()
         self._report.done(outcome)
 
     def _note_event(self, event: Event) -> None:
         if isinstance(event, ImportRequested):
-            self._to_request -= 1
+            self._to_send.discard(event.task_id)
         self._outages.note(event)
         self._emit(event)
 

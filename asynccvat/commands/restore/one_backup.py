@@ -98,6 +98,7 @@ class BackupRestorer:
         options: RestoreOptions,
         *,
         project_id: int | None,
+        is_busy: Callable[[], bool],
         emit: Callable[[Event], None],
     ) -> None:
         """Prepare restores.
@@ -108,6 +109,7 @@ class BackupRestorer:
             poller: The poller of the restores, which has to run.
             options: Limits.
             project_id: The project that the tasks are moved into, None for none.
+            is_busy: Whether more backups are to be sent. Comparisons wait for these.
             emit: Receives the events.
         """
         self._calls = internals(client).restores
@@ -120,7 +122,7 @@ class BackupRestorer:
             ahead=options.transfers + 2,
             emit=emit,
         )
-        self._comparison = Comparison(client)
+        self._comparison = Comparison(client, is_busy=is_busy)
         self._project_id = project_id
         self._again = options.again
         self._emit = emit

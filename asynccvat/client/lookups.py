@@ -1,0 +1,97 @@
+"""Read tasks, their jobs and annotations for many comparisons at once, in few calls.
+
+Comparisons can wait. Calls that feed the server's workers cannot. So while a run has more to
+send, comparisons make one call at a time, and those that wait share the next list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from asynccvat.aio.slots import Slots
+from asynccvat.client.batches import Batches
+from asynccvat.client.client import CvatClient, internals
+from asynccvat.core.annotations.counts import TaskAnnotations
+from asynccvat.core.models import Job, Task
+from asynccvat.core.selections.selection import JobSelection, Selection
+
+# So many calls at once if nothing else is to be sent.
+_CALLS_AT_ONCE = 8
+# One more call at once for so many that wait, so that comparisons keep pace with the workers.
+_WAITING_FOR_ONE_MORE = 8
+
+
+class TaskLookups:
+    """Read tasks for the comparisons of one run.
+
+    Attributes:
+        turn: Entered for each call. Other calls that can wait enter it, too.
+    """
+
+    def __init__(self, client: CvatClient, *, is_busy: Callable[[], bool]) -> None:
+        """Read from a client's server.
+
+        Args:
+            client: The server.
+            is_busy: Whether the run has other calls to make, which go first.
+        """
+        self._client = client
+        self._is_busy = is_busy
+        self.turn = Slots(self._calls_at_once)
+        self._tasks: Batches[Task] = Batches(self._read_tasks, turn=self.turn)
+        self._jobs: Batches[tuple[Job, ...]] = Batches(self._read_jobs, turn=self.turn)
+
+    async def task(self, task_id: int) -> Task:
+        """Return a task.
+
+        Raises:
+            NotFoundError: There is none.
+            AsyncCvatError: The server cannot be asked.
+        """
+        # What the list leaves out was deleted, or cannot be read. A call of its own tells.
+        return await self._tasks.get(task_id) or await self._client.task(task_id)
+
+    async def jobs(self, task_id: int) -> tuple[Job, ...]:
+        """Return the jobs of a task.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        return await self._jobs.get(task_id) or ()
+
+    async def annotations(self, task_id: int) -> TaskAnnotations:
+        """Return the annotations of a task.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        async with self.turn:
+            return await self._client.annotations(task_id)
+
+    async def job_annotations(self, job_id: int) -> TaskAnnotations:
+        """Return the annotations of a job.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked.
+        """
+        async with self.turn:
+            return await internals(self._client).restores.job_annotations(job_id)
+
+    def _calls_at_once(self, waiting: int) -> int:
+        if not self._is_busy():
+            return _CALLS_AT_ONCE
+        return min(1 + waiting // _WAITING_FOR_ONE_MORE, _CALLS_AT_ONCE)
+
+    async def _read_tasks(self, ids: Sequence[int]) -> Mapping[int, Task]:
+        if len(ids) == 1:
+            # A list of one takes the server longer than the task itself.
+            return {ids[0]: await self._client.task(ids[0])}
+        listing = await self._client.tasks(Selection(task_ids=ids))
+        return {task.id: task for task in listing.tasks}
+
+    async def _read_jobs(self, ids: Sequence[int]) -> Mapping[int, tuple[Job, ...]]:
+        found: dict[int, list[Job]] = {}
+        for job in await self._client.jobs(JobSelection(task_ids=ids)):
+            if job.task_id is not None:
+                found.setdefault(job.task_id, []).append(job)
+        return {task_id: tuple(jobs) for task_id, jobs in found.items()}
