@@ -42,10 +42,11 @@ class DestinationSettled:
 
 @dataclass(frozen=True, slots=True)
 class ListingRead:
-    """The list of tasks was read."""
+    """The list of tasks was read, or that of projects or jobs."""
 
     tasks: int
     complete: bool
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,7 @@ class VerifyStarted:
     files: int
     bytes: int
     resumed: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,7 @@ class RepairStarted:
     """`tasks` tasks are fetched again. The events of a mirror follow."""
 
     tasks: int
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +313,9 @@ def to_json(event: Event) -> dict[str, Any]:
         case _:
             own = {item.name: getattr(event, item.name) for item in fields(event)}
             target = own.pop("target", TargetKind.TASK)
-            if target is not TargetKind.TASK:
+            if "task_id" not in own and hasattr(event, "target"):
+                own["target"] = str(target)
+            elif target is not TargetKind.TASK:
                 own[f"{target}_id"] = own.pop("task_id")
             return record | own
 

@@ -55,8 +55,8 @@ async def until_whole(
             changes += 1
             if changes > _CHANGES:
                 raise ProtocolError(
-                    f"the archive changed {changes} times while it was read: something exports "
-                    "this task again and again. Stop that, then run again.",
+                    f"the archive changed {changes} times while it was read: something exports it "
+                    "again and again. Stop that, then run again.",
                     step="download",
                 ) from None
         except BodyBrokenError as broken:

@@ -195,7 +195,7 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     parts = parts or [nothing]
     how, idle = "Done in", ""
     nouns = {str(outcome.target) for outcome in report.outcomes}
-    noun = nouns.pop() if len(nouns) == 1 else "task"
+    noun = nouns.pop() if len(nouns) == 1 else str(report.target)
     if report.interrupted:
         # An error is no interruption.
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
@@ -219,8 +219,8 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
         )
     if not report.listing_complete:
         write(
-            "The list of tasks kept changing while it was read, or tasks in it cannot be read: "
-            "some tasks may be missing. Run the command again."
+            f"The list of {noun}s kept changing while it was read, or {noun}s in it cannot be "
+            f"read: some {noun}s may be missing. Run the command again."
         )
 
 

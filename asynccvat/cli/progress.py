@@ -14,6 +14,7 @@ from asynccvat import (
 from asynccvat.cli.messages import unreachable
 from asynccvat.cli.text import number_of_bytes, span
 from asynccvat.cli.transfer_sizes import TransferSizes
+from asynccvat.core.targets import TargetKind
 from asynccvat.events import (
     Event,
     ExportFinished,
@@ -107,6 +108,7 @@ class Progress:
     Attributes:
         started: The time of the start, in seconds of the clock of `overall`.
         listed: Tasks in the server's list; None until it is read.
+        target: What is listed: tasks, projects or jobs.
         uploads: Whether files are sent instead of fetched.
         total: Tasks to fetch, upload, move, remove or refuse; None until there is a plan.
         done: How many of these tasks have an outcome.
@@ -123,6 +125,7 @@ class Progress:
 
     started: float
     listed: int | None = None
+    target: TargetKind = TargetKind.TASK
     uploads: bool = False
     total: int | None = None
     done: int = 0
@@ -141,7 +144,7 @@ class Progress:
         """Count an event."""
         match event:
             case ListingRead():
-                self.listed = event.tasks
+                self.listed, self.target = event.tasks, event.target
             case Planned():
                 self.uploads = event.upload > 0
                 to_do = event.fetch + event.upload + event.move + event.remove
@@ -182,14 +185,17 @@ class Progress:
         if (outage := self.outages.line(now)) is not None:
             return outage
         if self.total is None:
-            return "listing tasks" if self.listed is None else "planning"
+            return f"listing {self.target.plural}" if self.listed is None else "planning"
         seconds = max(now - self.started - self.outages.away, 1e-9)
-        parts = [f"{self.done:,}/{self.total:,} tasks", number_of_bytes(self.transferred)]
+        parts = [
+            f"{self.done:,}/{self.total:,} {self.target.plural}",
+            number_of_bytes(self.transferred),
+        ]
         rate = self._bytes_per_second(seconds)
         if self.done or self.transferred:
             parts.append(f"{number_of_bytes(rate)}/s")
         if self.done:
-            parts.append(f"{self.done / seconds:.1f} tasks/s")
+            parts.append(f"{self.done / seconds:.1f} {self.target.plural}/s")
         still = self.movement.is_still(self._work, self.transferred, now)
         left = None if still else self._seconds_left(seconds, rate)
         if left is not None:

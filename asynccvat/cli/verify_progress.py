@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from asynccvat import VerifyReport
 from asynccvat.cli.progress import Progress
 from asynccvat.cli.text import counted, number_of_bytes, printable, span
+from asynccvat.core.targets import TargetKind
 from asynccvat.events import Event, ProblemFound, RepairStarted, VerifyProgress, VerifyStarted
 from asynccvat.models import ProblemKind, VerifyProblem
 
@@ -27,6 +28,7 @@ class VerifyCounts:
         total: Files to check; None until it is known.
         bytes: Bytes to read.
         resumed: Tasks that an interrupted verification has checked.
+        target: What is checked: tasks, projects or jobs.
         files: Files that were checked.
         read: Bytes that were read.
         problems: Problems found, notes excluded.
@@ -37,6 +39,7 @@ class VerifyCounts:
     total: int | None = None
     bytes: int = 0
     resumed: int = 0
+    target: TargetKind = TargetKind.TASK
     files: int = 0
     read: int = 0
     problems: int = 0
@@ -47,6 +50,7 @@ class VerifyCounts:
         match event:
             case VerifyStarted():
                 self.total, self.bytes, self.resumed = event.files, event.bytes, event.resumed
+                self.target = event.target
             case VerifyProgress():
                 self.files += event.files
                 self.read += event.read
@@ -89,7 +93,9 @@ class VerifyCounts:
         if self.repair is not None:
             return self.repair.stages()
         found = counted(self.problems, "problem")
-        return f"{found}, {counted(self.resumed, 'task')} checked before" if self.resumed else found
+        if not self.resumed:
+            return found
+        return f"{found}, {counted(self.resumed, self.target)} checked before"
 
 
 def problem_lines(report: VerifyReport, *, notes: bool, repaired: bool) -> Iterator[str]:
@@ -128,11 +134,11 @@ def summary(report: VerifyReport, place: str) -> str:
     if report.repaired:
         found.insert(0, f"{len(report.repaired):,} repaired")
     read = f"{counted(report.files, 'file')}, {number_of_bytes(report.bytes)} read"
-    parts = [f"{how} {span(report.seconds)}: {counted(report.tasks, 'task')}, {read}"]
+    parts = [f"{how} {span(report.seconds)}: {counted(report.tasks, report.target)}, {read}"]
     if found:
         parts.append(f" ({', '.join(found)})")
     if report.resumed:
-        parts.append(f", {counted(report.resumed, 'task')} of them checked before")
+        parts.append(f", {counted(report.resumed, report.target)} of them checked before")
     if report.kept:
         parts.append(f", {report.kept:,} moved to .asynccvat/kept")
     return f"{''.join(parts)}: {place}"

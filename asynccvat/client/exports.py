@@ -176,7 +176,7 @@ def _download_error(error: ResponseError) -> AsyncCvatError:
     said = error.detail.lower()
     if error.status == 400 and "not finished" in said:
         return ExportNotReadyError(
-            f"{error.message.rstrip('.')}. Another export of the task may have been started.",
+            f"{error.message.rstrip('.')}. Another export of the same may have been started.",
             task_id=error.task_id,
             step=error.step,
         )
@@ -184,7 +184,7 @@ def _download_error(error: ResponseError) -> AsyncCvatError:
     expired = error.status == 404 and ("expired" in said or "no request" in said)
     if unknown or expired:
         return ExportExpiredError(
-            f"{error.message.rstrip('.')}. Export the task again.",
+            f"{error.message.rstrip('.')}. Export it again.",
             task_id=error.task_id,
             step=error.step,
             retryable=True,

@@ -210,6 +210,7 @@ class RunReport:
 
     Attributes:
         outcomes: One for each task of the plan, in the order in which they ended.
+        target: What the run was about: tasks, projects or jobs.
         seconds: Wall time of the run.
         requests: HTTP requests sent, login and listing included.
         transferred: Bytes of archives received, or of files sent.
@@ -225,6 +226,7 @@ class RunReport:
     """
 
     outcomes: tuple[TaskOutcome, ...] = ()
+    target: TargetKind = TargetKind.TASK
     seconds: float = 0.0
     requests: int = 0
     transferred: int = 0
@@ -307,6 +309,7 @@ class RunReport:
             "interrupted": self.interrupted,
             "stopped_by": None if self.stopped_by is None else error_record(self.stopped_by),
             "guard": self.guard,
+            "target": str(self.target),
             "new_ids_file": None if self.new_ids_file is None else str(self.new_ids_file),
             "listing_complete": self.listing_complete,
             "seconds": round(self.seconds, 3),

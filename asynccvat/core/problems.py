@@ -108,7 +108,7 @@ class VerifyProblem:
         found: The file as it is, None if it could not be read.
         files: Number of files: more than one for a folder.
         detail: What else is known, in words.
-        target: What `task_id` is the id of.
+        target: What `task_id` is the id of. In JSON the id is `task_id`, `project_id` or `job_id`.
     """
 
     kind: ProblemKind
@@ -140,7 +140,7 @@ class VerifyProblem:
         record: dict[str, Any] = {
             "kind": str(self.kind),
             "path": self.path,
-            "task_id": self.task_id,
+            f"{self.target}_id": self.task_id,
             "reason": self.reason,
             "files": self.files,
         }

@@ -112,4 +112,6 @@ def _obstacle(receipt: BackupReceipt, error: OSError) -> VerifyProblem:
 
 
 def _problem(receipt: BackupReceipt, kind: ProblemKind, detail: str) -> VerifyProblem:
-    return VerifyProblem(kind=kind, path=receipt.file, task_id=receipt.id, detail=detail)
+    return VerifyProblem(
+        kind=kind, path=receipt.file, task_id=receipt.id, detail=detail, target=receipt.target
+    )

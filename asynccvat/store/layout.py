@@ -168,7 +168,7 @@ class Layout:
         head = decode_head(line)
         if head.task_id != task_id or not is_folder_name(head.folder):
             raise StoreError(
-                f"damaged receipt: it names task {head.task_id} and folder {head.folder!r}"
+                f"damaged receipt: it names {head.target} {head.task_id} and folder {head.folder!r}"
             )
         return head
 

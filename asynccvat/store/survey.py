@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.problems import obstacle
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
-from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name
+from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name, receipt_name
+
+RECEIPTS = f"{OWN_FOLDER}/receipts"
 
 
 def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, ReceiptHead], list[str]]:
@@ -37,9 +40,9 @@ def read_heads(layout: Layout, task_ids: Sequence[int]) -> tuple[dict[int, Recei
             if isinstance(error, OSError) and not _is_of_one(error):
                 raise
             problems.append(
-                f"the receipt of task {task_id} cannot be used: {error}. So its folder counts as "
-                "not asynccvat's. Use --adopt to fetch it again, which moves the folder to "
-                ".asynccvat/kept/."
+                f"the receipt {RECEIPTS}/{receipt_name(task_id)} cannot be used: {error}. So its "
+                "folder counts as not asynccvat's. Use --adopt to fetch it again, which moves the "
+                "folder to .asynccvat/kept/."
             )
     return heads, problems
 

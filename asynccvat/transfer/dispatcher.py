@@ -219,7 +219,9 @@ class Dispatcher:
             if end_of_run(error) is not None:
                 return
             if may_pass(error) and not is_second:
-                self._note_event(Retrying(order.task.id, error.step or "", second_try(error), 0.0))
+                self._note_event(
+                    Retrying(order.task.id, error.step or "", second_try(error, self._target), 0.0)
+                )
                 self._second_chances.append(order)
                 return
             outcome = failed(order, error, clock() - began, self._target)
@@ -242,10 +244,10 @@ class Dispatcher:
     def _reason_to_stop(self, task_id: int, error: AsyncCvatError) -> AsyncCvatError | None:
         nothing_stored = self._outages.is_destination_lost(task_id, error)
         if self._outages.is_refusing_all(task_id, error):
-            return refusing_all(error)
+            return refusing_all(error, self._target)
         if isinstance(error, self._fatal):
             return error
-        return destination_lost(error) if nothing_stored else None
+        return destination_lost(error, self._target) if nothing_stored else None
 
 
 def within_handles(options: OptionsT, warn: Callable[[str], None]) -> OptionsT:

@@ -284,7 +284,7 @@ def _emptied(order: FetchOrder, read: StagedArchive) -> tuple[str, ...]:
         return ()
     warning = (
         f"the export holds no annotation, and the one before held {before:,}. If that is not "
-        "meant, look at the task in CVAT."
+        "meant, look at it in CVAT."
     )
     return (warning,)
 

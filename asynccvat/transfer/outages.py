@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -120,9 +121,9 @@ def may_pass(error: AsyncCvatError) -> bool:
     return isinstance(error, TransportError | ResponseError) and error.retryable
 
 
-def second_try(error: AsyncCvatError) -> str:
-    """Say that a task whose failure may pass is tried again later."""
-    return f"{str(error).rstrip('.')}. The task is tried once more at the end of the run."
+def second_try(error: AsyncCvatError, target: TargetKind = TargetKind.TASK) -> str:
+    """Say that a target whose failure may pass is tried again later."""
+    return f"{str(error).rstrip('.')}. The {target} is tried once more at the end of the run."
 
 
 def end_of_run(error: AsyncCvatError) -> AsyncCvatError | None:
@@ -134,11 +135,11 @@ def end_of_run(error: AsyncCvatError) -> AsyncCvatError | None:
     return cause if isinstance(cause, OutageError | QueueStuckError) else None
 
 
-def refusing_all(last: AsyncCvatError) -> AsyncCvatError:
-    """The error that ends a run whose server fails for every task, made from the last error."""
+def refusing_all(last: AsyncCvatError, target: TargetKind = TargetKind.TASK) -> AsyncCvatError:
+    """The error that ends a run whose server fails for every target, made from the last error."""
     message = (
-        f"the server fails for every task, though it answers: {_FAILURES_WITHOUT_SUCCESS} tasks "
-        f"failed at the same step, the last one with: {last}"
+        f"the server fails for every {target}, though it answers: {_FAILURES_WITHOUT_SUCCESS} "
+        f"{target.plural} failed at the same step, the last one with: {last}"
     )
     refusing: AsyncCvatError
     if isinstance(last, ServerError):
@@ -149,11 +150,11 @@ def refusing_all(last: AsyncCvatError) -> AsyncCvatError:
     return refusing
 
 
-def destination_lost(last: AsyncCvatError) -> DriveError:
-    """The error that ends a run which can store nothing, made from the last task's error."""
+def destination_lost(last: AsyncCvatError, target: TargetKind = TargetKind.TASK) -> DriveError:
+    """The error that ends a run which can store nothing, made from the last target's error."""
     lost = DriveError(
-        f"cannot store anything any more: the system refused {_CONSECUTIVE_FAILURES} tasks in a "
-        f"row, the last one with: {last}",
+        f"cannot store anything any more: the system refused {_CONSECUTIVE_FAILURES} "
+        f"{target.plural} in a row, the last one with: {last}",
         step=last.step,
     )
     lost.__cause__ = last

@@ -108,6 +108,7 @@ class ReportBuilder:
         plan = self._run.plan
         self._run.report = RunReport(
             outcomes=tuple(self.outcomes),
+            target=self._run.target,
             seconds=asyncio.get_running_loop().time() - self._began,
             requests=self._listener.requests,
             transferred=sum(outcome.transferred for outcome in self.outcomes),

@@ -66,6 +66,15 @@ def test_jobs_in_a_state_go_to_folders_of_their_own(shell: Shell) -> None:
     assert Path("data/task1/job1/annotations.xml").is_file()
 
 
+def test_jobs_are_called_jobs_also_where_there_are_none(shell: Shell) -> None:
+    none = shell("mirror", "none", "--as", "jobs", "--type", "consensus_replica")
+    assert "0 jobs (nothing to do)" in none.out
+    shell("mirror", "data", "--as", "jobs", "--type", "annotation", "-t", "1,2")
+    verified = shell("verify", "data")
+    assert verified.code == 0
+    assert ": 2 jobs, " in verified.out
+
+
 def test_a_project_without_data_is_explained(shell: Shell, simulated: SimulatedServer) -> None:
     project = simulated.world.add_project("empty")
     try:

@@ -223,7 +223,7 @@ def test_a_repair_of_a_task_that_the_server_no_longer_has_fails(
     receipt.write_bytes(receipt.read_bytes().replace(b'"task1"', b'"task99"', 1))
     ended = online("verify", "data", "--repair")
     assert ended.code == 1
-    assert "failed: cannot mirror task 99: there is no such task" in ended.err
+    assert "failed: cannot mirror task 99: it does not exist" in ended.err
     assert ended.out.startswith("missing: task99/: not found (3 files)\n")
     against = online("verify", "data", "--against-server", "-q")
     assert "gone: task99/: deleted on the server" in against.out

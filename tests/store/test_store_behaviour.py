@@ -413,7 +413,8 @@ async def test_a_damaged_receipt_is_a_warning_and_its_folder_nobodys(tmp_path: P
     async with open_store(tmp_path) as store:
         assert sorted(await store.receipts()) == [3]
         assert [line.split(":")[0] for line in store.warnings] == [
-            f"the receipt of task {task_id} cannot be used" for task_id in (1, 2, 4, 5)
+            f"the receipt .asynccvat/receipts/{task_id}.json cannot be used"
+            for task_id in (1, 2, 4, 5)
         ]
         names = [f"task{task_id}" for task_id in range(7)]
         assert await store.unclaimed(names) == {"task1", "task2", "task4", "task5"}
@@ -442,7 +443,7 @@ async def test_a_receipt_is_not_called_damaged_for_want_of_file_handles(
 
         monkeypatch.setattr(files, "open_for_reading", failing)
         assert sorted(await store.receipts()) == [2]
-        assert "receipt of task 1 cannot be used" in store.warnings[0]
+        assert "receipts/1.json cannot be used" in store.warnings[0]
         number = errno.EMFILE
         with pytest.raises(StoreError, match="ulimit -n"):
             await store.receipts()
@@ -459,7 +460,7 @@ async def test_what_is_wrong_with_one_receipt_is_a_warning(
             odd.bind("7.json")
         heads = await store.receipts()
         assert sorted(heads) == [1, 2]
-        assert "receipt of task 7 cannot be used" in store.warnings[0]
+        assert "receipts/7.json cannot be used" in store.warnings[0]
         reading = Layout.receipt
 
         def failing(layout: Layout, task_id: int) -> Receipt:

@@ -78,7 +78,7 @@ def mirror(
     settings = shared.settings()
     selection, options = with_failed_targets(selection, options, failed_from)
     if failed_from is not None and not (selection.task_ids or options.target_ids):
-        output.remark(f"Nothing to do: no task failed in {failed_from}.")
+        output.remark(f"Nothing to do: nothing failed in {failed_from}.")
         return ExitCode.DONE
     selection = in_addressed_task(selection, settings)
     options = replace(options, default_project_id=settings.project_id)

@@ -17,7 +17,7 @@ from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.core.models import TargetKind
-from asynccvat.core.options import MirrorOptions, UnsafeNames
+from asynccvat.core.options import UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -175,7 +175,7 @@ class MirrorRun:
             and self._target is TargetKind.TASK,
         )
         await dispatcher.fetch_all(orders)
-        _warn_of_emptied(emptied, len(orders), options, report)
+        _warn_of_emptied(emptied, len(orders), settled, report)
         await _note_failures(
             store, failed_before, frozenset(fetched), report, stopped_by=dispatcher.stopped_by
         )
@@ -296,9 +296,9 @@ def _warn_of(plan_: Plan, report: ReportBuilder) -> None:
     """Warn of what the plan leaves undone, and of what the format leaves out."""
     if not plan_.listing.complete:
         report.warn(
-            "the listing is incomplete: tasks kept changing while they were listed, or cannot "
-            "be read. The listed tasks are mirrored, and nothing is removed. Run again for the "
-            "rest."
+            f"the listing is incomplete: {plan_.target.plural} kept changing while they were "
+            "listed, or cannot be read. The listed ones are mirrored, and nothing is removed. Run "
+            "again for the rest."
         )
     if plan_.guard is not None:
         report.warn(plan_.guard)
@@ -307,19 +307,19 @@ def _warn_of(plan_: Plan, report: ReportBuilder) -> None:
 
 
 def _warn_of_emptied(
-    emptied: Sequence[int], fetched: int, options: MirrorOptions, report: ReportBuilder
+    emptied: Sequence[int], fetched: int, settled: Settled, report: ReportBuilder
 ) -> None:
-    """Warn if many tasks have lost all their annotations, which is seldom meant."""
+    """Warn if many targets have lost all their annotations, which is seldom meant."""
     if len(emptied) < max(_MANY_EMPTIED, fetched // 10):
         return
     where = (
         "What they held is in .asynccvat/history/."
-        if options.history
+        if settled.options.history
         else "What they held is not kept here: --history 30d keeps what later runs replace."
     )
     report.warn(
-        f"{len(emptied)} of {fetched} fetched tasks hold no annotation any more: "
-        f"{first_few(sorted(emptied))}. If that is not meant, look at them in CVAT. {where}"
+        f"{len(emptied)} of {fetched} fetched {settled.spec.target.plural} hold no annotation any "
+        f"more: {first_few(sorted(emptied))}. If that is not meant, look at them in CVAT. {where}"
     )
 
 

@@ -102,12 +102,7 @@ def find_backups(layout: Layout, wanted: BackupSelection) -> FoundBackups:
         )
     backups, damaged = backup_files.read_backups(layout, folders)
     problems = [
-        VerifyProblem(
-            kind=ProblemKind.RECEIPT,
-            path=f"{OWN_FOLDER}/{path}",
-            task_id=_id_in(path.split("/")[1]),
-            detail=why,
-        )
+        _problem(ProblemKind.RECEIPT, f"{OWN_FOLDER}/{path}", path.split("/")[1], why)
         for path, why in damaged
     ]
     here = {_id_in(folder) for folder in folders}
@@ -166,11 +161,11 @@ def foreign_files(layout: Layout) -> list[VerifyProblem]:
             continue
         if name not in known or not trees.is_folder(name, dir_fd=layout.dest):
             end = "/" if trees.is_folder(name, dir_fd=layout.dest) else ""
-            found.append(_foreign(name + end, _id_in(name)))
+            found.append(_problem(ProblemKind.FOREIGN, name + end, name))
             continue
         with files.folder(name, dir_fd=layout.dest) as fd:
             found += [
-                _foreign(f"{name}/{one}", _id_in(name))
+                _problem(ProblemKind.FOREIGN, f"{name}/{one}", name)
                 for one in files.names(fd)
                 if one not in known[name]
             ]
@@ -188,8 +183,10 @@ def _known(layout: Layout) -> dict[str, Collection[str]]:
     }
 
 
-def _foreign(path: str, task_id: int | None) -> VerifyProblem:
-    return VerifyProblem(kind=ProblemKind.FOREIGN, path=path, task_id=task_id)
+def _problem(kind: ProblemKind, path: str, folder: str, detail: str = "") -> VerifyProblem:
+    """Return a problem with what a folder of backups holds, or should hold."""
+    target, target_id = target_of(folder) or (TargetKind.TASK, None)
+    return VerifyProblem(kind=kind, path=path, task_id=target_id, detail=detail, target=target)
 
 
 def _id_in(folder: str) -> int | None:

@@ -121,7 +121,7 @@ class Inspection:
             return _damaged(task_id, error)
         head = receipt.head
         if head.task_id != task_id or not is_folder_name(head.folder):
-            said = f"it names task {head.task_id} and folder {head.folder!r}"
+            said = f"it names {head.target} {head.task_id} and folder {head.folder!r}"
             return _damaged(task_id, StoreError(said))
         identity = _identity(content)
         if not self._is_at_its_place(head):

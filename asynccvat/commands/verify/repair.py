@@ -29,10 +29,13 @@ from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import DestinationSettled, Event, RunFinished, Warned
 from asynccvat.transfer.run import Run
 
-INCOMPLETE = (
-    "the listing was incomplete: tasks kept changing while they were listed, or cannot be read. "
-    "Run again to compare them all."
-)
+
+def incomplete_notice(target: TargetKind) -> str:
+    """Say that a comparison with the server's list was not complete."""
+    return (
+        f"the listing was incomplete: {target.plural} kept changing while they were listed, or "
+        "cannot be read. Run again to compare them all."
+    )
 
 
 async def compare_with_server(
@@ -70,6 +73,7 @@ def expected_targets(
     remembered: Remembered | None,
     heads: Collection[ReceiptHead],
     named: Sequence[int] | None,
+    target: TargetKind,
 ) -> TargetSelection:
     """Return which tasks, projects or jobs a mirror should hold.
 
@@ -78,10 +82,9 @@ def expected_targets(
         remembered: What the mirror remembers.
         heads: Its receipts.
         named: Only the targets with these ids. None for all.
+        target: What the mirror holds.
     """
-    kinds = {head.target for head in heads}
     known = remembered or Remembered()
-    target = next(iter(kinds)) if len(kinds) == 1 else TargetKind.of_plural(known.target)
     if named is not None:
         return _of_ids(target, named, heads)
     return TargetSelection(
@@ -191,11 +194,13 @@ def _without_end(emit: Callable[[Event], None]) -> Callable[[Event], None]:
 
 
 def _guess_warning(group: RepairGroup) -> str:
-    tasks = ", ".join(map(str, group.task_ids))
+    ids = ", ".join(map(str, group.task_ids))
     images = "with" if group.spec.images else "without"
+    target = group.spec.target
     return (
-        f"the receipt of task {tasks} cannot be read: the task is fetched as the others here, as "
-        f"{group.spec.format!r} {images} images. Other files of its folder go to .asynccvat/kept/."
+        f"the receipt of {target} {ids} cannot be read: the {target} is fetched as the others "
+        f"here, as {group.spec.format!r} {images} images. Other files of its folder "
+        "go to .asynccvat/kept/."
     )
 
 

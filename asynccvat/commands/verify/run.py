@@ -34,18 +34,22 @@ from asynccvat.commands.verify.reading_threads import ReadingThreads
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.numbers import check_whole
 from asynccvat.core.plans.repair import after_repair
+from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.plans.verify import (
     VerifyReport,
     batches,
     damaged_in_selection,
+    jobs_of_tasks,
     select_receipts,
+    target_of,
     without_receipt,
 )
-from asynccvat.core.problems import VerifyProblem
+from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Remembered, expected_selection
 from asynccvat.core.records.verify_journal import Verified
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 from asynccvat.events import (
     Event,
@@ -180,6 +184,7 @@ class _Verification:
         self._threads = threads
         self._bytes = 0
         self._files: dict[int, int] = {}
+        self._target = TargetKind.TASK
         self._problems: list[VerifyProblem] = []
 
     async def run(self, wanted: _VerifyRequest) -> None:
@@ -212,23 +217,15 @@ class _Verification:
         if client is not None:
             remembered = await thread(look.check_server, client.origin, client.organization)
         all_heads, unreadable = await thread(look.heads)
-        heads = await thread(select_receipts, all_heads, wanted.task_ids, wanted.folders)
-        damaged = damaged_in_selection(unreadable, wanted.task_ids, wanted.folders)
-        if wanted.folders and not (heads or damaged):
-            raise ConfigError(
-                f"no folder of a task in {str(self._dest)!r} matches "
-                f"{', '.join(map(repr, wanted.folders))}. "
-                "Check the pattern."
-            )
-        self._found(damaged)
+        self._target = target_of(all_heads.values(), remembered)
+        self.report = replace(self.report, target=self._target)
+        heads = await self._select(comparison, all_heads, unreadable, wanted)
         if not all_heads and not unreadable:
             self.report = replace(self.report, without_receipts=True)
             self._warn(
                 f"{str(self._dest)!r} holds no receipt, so nothing could be compared. Check the "
                 "path, or mirror into it first."
             )
-        known = all_heads.keys() | {one.task_id for one in unreadable}
-        self._found(without_receipt(wanted.task_ids or (), known))
         if client is not None:
             await self._ask(client, heads, wanted, remembered)
         async with entered_in_thread(look.journal(restart=wanted.restart)) as journal:
@@ -243,6 +240,41 @@ class _Verification:
             await thread(journal.finish, heads.keys())
             if journal.problem is not None:
                 self._warn(journal.problem)
+
+    async def _select(
+        self,
+        comparison: Comparison,
+        all_heads: Mapping[int, ReceiptHead],
+        unreadable: Sequence[VerifyProblem],
+        wanted: _VerifyRequest,
+    ) -> dict[int, ReceiptHead]:
+        """Return the receipts to verify, and note those that are damaged or missing.
+
+        Raises:
+            ConfigError: No folder matches the patterns, or ids of tasks mean nothing here.
+        """
+        target, ids = self._target, wanted.task_ids
+        known: set[int | None] = {*all_heads, *(one.task_id for one in unreadable)}
+        if ids is not None and target is TargetKind.PROJECT:
+            raise ConfigError(
+                f"tasks cannot be verified by their ids: {str(self._dest)!r} mirrors projects. "
+                "Name folders instead, like --folder project5."
+            )
+        of_jobs = ids is not None and target is TargetKind.JOB
+        if of_jobs:
+            known = {task_of_folder(head.folder) for head in all_heads.values()}
+            ids = await comparison.thread(jobs_of_tasks, all_heads, ids or ())
+        heads = await comparison.thread(select_receipts, all_heads, ids, wanted.folders)
+        # Its receipt does not tell the task of a job, so a damaged one may be that of any task.
+        damaged = damaged_in_selection(unreadable, None if of_jobs else ids, wanted.folders)
+        if wanted.folders and not (heads or damaged):
+            raise ConfigError(
+                f"no folder of a {target} in {str(self._dest)!r} matches "
+                f"{', '.join(map(repr, wanted.folders))}. Check the pattern."
+            )
+        self._found(damaged)
+        self._found(without_receipt(wanted.task_ids or (), known))
+        return heads
 
     async def _verify_backups(self, layout: Layout, wanted: _VerifyRequest) -> None:
         """Read the zips of a destination of backups."""
@@ -262,14 +294,16 @@ class _Verification:
                 f"{str(self._dest)!r} holds no backup, so nothing could be compared. Check the "
                 "path, or run `asynccvat backup` first."
             )
-        targets = {one.receipt.folder for one in found.backups}
+        targets = {one.receipt.folder: one.receipt.target for one in found.backups}
+        kinds = set(targets.values())
         started = VerifyStarted(
+            target=kinds.pop() if len(kinds) == 1 else TargetKind.TASK,
             tasks=len(targets),
             files=len(found.backups),
             bytes=sum(one.receipt.size for one in found.backups),
             resumed=0,
         )
-        self.report = replace(self.report, tasks=started.tasks)
+        self.report = replace(self.report, tasks=started.tasks, target=started.target)
         self._files = dict(enumerate([1] * started.files))
         self._emit(started)
         await check_all(layout, found.backups, threads, at_once=self._threads, found=self._found)
@@ -290,26 +324,29 @@ class _Verification:
             await client.user()
             return
         selection = expected_selection(wanted.selection, remembered, wanted.default_project_id)
+        target = self._target
         named = None if wanted.everything else sorted({*heads, *(wanted.task_ids or ())})
-        should = repairing.expected_targets(selection, remembered, heads.values(), named)
+        if wanted.task_ids is not None and target is TargetKind.JOB:
+            selection, named = Selection(task_ids=sorted(wanted.task_ids)), None
+        should = repairing.expected_targets(selection, remembered, heads.values(), named, target)
         with warnings_to(self._warn):
             differing, complete = await repairing.compare_with_server(client, heads, should)
-        told = {problem.task_id for problem in self._problems}
+        told = {(problem.target, problem.task_id) for problem in self._problems}
         for number, problem in enumerate(differing, start=1):
-            if problem.task_id not in told:
+            if (problem.target, problem.task_id) not in told:
                 self._found([problem])
             if number % _TOLD_AT_ONCE == 0:
                 await asyncio.sleep(0)
         if not complete:
             self.report = replace(self.report, listing_complete=False)
-            self._warn(repairing.INCOMPLETE)
+            self._warn(repairing.incomplete_notice(target))
 
     # --- reading ----------------------------------------------------------------------------
 
     async def _read_all(
         self, comparison: Comparison, journal: VerifyJournal, heads: Mapping[int, ReceiptHead]
     ) -> None:
-        before, started = await comparison.thread(_to_be_read, heads, journal.entries)
+        before, started = await comparison.thread(_to_be_read, heads, journal.entries, self._target)
         self.report = replace(self.report, tasks=started.tasks, resumed=started.resumed)
         self._emit(started)
         doubtful: list[int] = []
@@ -379,7 +416,7 @@ class _Verification:
         }
         if not damaged:
             return
-        self._emit(RepairStarted(len(damaged)))
+        self._emit(RepairStarted(len(damaged), self._target))
         archived = await comparison.thread(comparison.look.archived)
         outcomes, stopped_by = await repairing.repair(
             client,
@@ -395,8 +432,8 @@ class _Verification:
         heads_now, unreadable = await comparison.thread(comparison.look.heads)
         again = [head for task_id, head in heads_now.items() if task_id in damaged]
         compared = await self._compare(comparison, again, {})
-        still = [problem for one in compared for problem in one.problems]
-        still += [one for one in unreadable if one.task_id in damaged]
+        still = [self._of_target(problem) for one in compared for problem in one.problems]
+        still += [self._of_target(one) for one in unreadable if one.task_id in damaged]
         self._problems, repaired = after_repair(self._problems, still, outcomes)
         self.report = replace(self.report, repaired=repaired)
 
@@ -407,9 +444,15 @@ class _Verification:
         self._emit(VerifyProgress(files=files, read=read))
 
     def _found(self, problems: Iterable[VerifyProblem]) -> None:
-        for problem in problems:
+        for problem in map(self._of_target, problems):
             self._problems.append(problem)
             self._emit(ProblemFound(problem))
+
+    def _of_target(self, problem: VerifyProblem) -> VerifyProblem:
+        """Say that a problem is about a project or a job: files are compared by ids alone."""
+        if problem.target is self._target or problem.kind is ProblemKind.NOT_MIRRORED:
+            return problem
+        return replace(problem, target=self._target)
 
     def _warn(self, message: str) -> None:
         self.report = replace(self.report, warnings=(*self.report.warnings, message))
@@ -424,7 +467,7 @@ class _Verification:
 
 
 def _to_be_read(
-    heads: Mapping[int, ReceiptHead], entries: Mapping[int, Verified]
+    heads: Mapping[int, ReceiptHead], entries: Mapping[int, Verified], target: TargetKind
 ) -> tuple[dict[int, str], VerifyStarted]:
     """Return which tasks were read before, with their receipts' identities, and what is left."""
     before = {task_id: entry.receipt for task_id, entry in entries.items() if task_id in heads}
@@ -433,6 +476,7 @@ def _to_be_read(
         files=sum(head.files for head in heads.values()),
         bytes=sum(head.bytes for task_id, head in heads.items() if task_id not in before),
         resumed=len(before),
+        target=target,
     )
 
 

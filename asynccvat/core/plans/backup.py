@@ -41,7 +41,7 @@ BACKUP_EXPLANATIONS: Mapping[Reason, str] = {
     Reason.NEW: "not backed up yet",
     Reason.MISSING: "the zip of the last backup is missing or changed",
     Reason.FORCED: "backed up because of --force",
-    Reason.NO_DATA: "the task has no data, so CVAT cannot back it up",
+    Reason.NO_DATA: "it has no data, so CVAT cannot back it up",
 }
 
 

@@ -43,7 +43,7 @@ def other_dimension(
         named = " or ".join(repr(name) for name in fitting[:_NAMED_FORMATS])
         instead = f"{way_out}, with --format {named}."
     return (
-        f"the task is {task.dimension}, and {format_name!r} holds the annotations of "
+        f"the {spec.target} is {task.dimension}, and {format_name!r} holds the annotations of "
         f"{found.dimension} tasks only. {instead}"
     )
 

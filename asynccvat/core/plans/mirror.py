@@ -106,12 +106,12 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.ABSENT: "not listed any more: deleted on the server, or not visible to this user",
     Reason.FORBIDDEN: "perhaps still on the server, but not visible to this user",
     Reason.UNKNOWN: "the server did not say whether it is still there",
-    Reason.NO_DATA: "the task has no data, so CVAT cannot export it",
-    Reason.DIMENSION: "the format has no annotations of the task's dimension",
+    Reason.NO_DATA: "it has no data, so CVAT cannot export it",
+    Reason.DIMENSION: "the format has no annotations of its dimension",
     Reason.FOREIGN: (
         "the folder exists, but asynccvat did not make it. Use --adopt to take it over."
     ),
-    Reason.NOT_FOUND: "there is no such task, or this user may not see it",
+    Reason.NOT_FOUND: "it does not exist, or this user may not see it",
     Reason.ASKED_FOR: "named for a download",
     Reason.EXISTING: "downloaded before",
 }

@@ -9,6 +9,7 @@ and a label's change does not move a job's. So the text here also covers the tas
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -18,6 +19,7 @@ from asynccvat.core.paths import task_folder_name
 MIXED = "mixed"
 """The mode of a project that holds images and videos."""
 _DIGITS = 16
+_DIGEST = re.compile(rf"\+[0-9a-f]{{{_DIGITS}}}$")
 
 
 class JobAsTask(Task, frozen=True, kw_only=True, gc=False):
@@ -110,6 +112,11 @@ def task_of_folder(folder: str) -> int | None:
     task, slash, _ = folder.partition("/")
     digits = task.removeprefix("task")
     return int(digits) if slash and digits.isdecimal() else None
+
+
+def shown_date(state: str) -> str:
+    """Return CVAT's own date of a target, without the digest of the tasks behind it."""
+    return _DIGEST.sub("", state)
 
 
 def _state(date: str, tasks: Iterable[Task]) -> str:

@@ -16,8 +16,10 @@ from typing import Any
 from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
 from asynccvat.core.outcomes import TaskOutcome, error_record
 from asynccvat.core.plans.mirror import EXPLANATIONS, Reason, differs
+from asynccvat.core.plans.targets import shown_date, task_of_folder
 from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import AsyncCvatError
 
 SLICE_BYTES = 64 * 1024 * 1024
@@ -118,6 +120,21 @@ def without_receipt(named: Iterable[int], here: Collection[int | None]) -> Itera
             yield VerifyProblem(kind=ProblemKind.NOT_MIRRORED, path="", task_id=task_id)
 
 
+def target_of(heads: Iterable[ReceiptHead], remembered: Remembered | None) -> TargetKind:
+    """Return what a mirror holds, by its receipts, or else by what it remembers."""
+    kinds = {head.target for head in heads}
+    if len(kinds) == 1:
+        return kinds.pop()
+    return TargetKind.of_plural(None if remembered is None else remembered.target)
+
+
+def jobs_of_tasks(heads: Mapping[int, ReceiptHead], task_ids: Collection[int]) -> frozenset[int]:
+    """Return the mirrored jobs of some tasks."""
+    return frozenset(
+        job_id for job_id, head in heads.items() if task_of_folder(head.folder) in task_ids
+    )
+
+
 # --- the server ------------------------------------------------------------------------------
 
 
@@ -156,6 +173,7 @@ def compare(
             path=f"{heads[task_id].folder}/",
             task_id=task_id,
             files=heads[task_id].files,
+            target=target,
         )
         for task_id in others.missing
         if task_id in heads
@@ -167,12 +185,23 @@ def _compared_task(head: ReceiptHead, task: Task | None) -> VerifyProblem | None
     reason = None if task is None else differs(task, head, ExportSpec(head.format, head.images))
     if task is None or reason is None:
         return None
-    detail = EXPLANATIONS[reason]
-    if reason is Reason.CHANGED:
-        detail = f"updated {task.updated_date}, mirrored as of {head.updated_date}"
     return VerifyProblem(
-        kind=ProblemKind.STALE, path=f"{head.folder}/", task_id=head.task_id, detail=detail
+        kind=ProblemKind.STALE,
+        path=f"{head.folder}/",
+        task_id=head.task_id,
+        detail=_change(task, head) if reason is Reason.CHANGED else EXPLANATIONS[reason],
+        target=head.target,
     )
+
+
+def _change(task: Task, head: ReceiptHead) -> str:
+    """Say how a target changed on the server, by the dates that CVAT shows."""
+    now, then = shown_date(task.updated_date), shown_date(head.updated_date)
+    if now != then:
+        return f"updated {now}, mirrored as of {then}"
+    # Only projects and jobs have a date that is not CVAT's alone.
+    whose = "its task" if head.target is TargetKind.JOB else "one of its tasks"
+    return f"{whose} changed after it was mirrored as of {then}"
 
 
 # --- the report -------------------------------------------------------------------------------
@@ -186,6 +215,7 @@ class VerifyReport:
         problems: The problems, notes included; after a repair, those that are left.
         repaired: The problems that the repair solved.
         repairs: The outcomes of the tasks that the repair fetched.
+        target: What the mirror holds. What is said of tasks here is about projects or jobs then.
         tasks: Number of tasks that were checked.
         files: Number of files that were checked.
         bytes: Bytes that were read.
@@ -205,6 +235,7 @@ class VerifyReport:
     problems: tuple[VerifyProblem, ...] = ()
     repaired: tuple[VerifyProblem, ...] = ()
     repairs: tuple[TaskOutcome, ...] = ()
+    target: TargetKind = TargetKind.TASK
     tasks: int = 0
     files: int = 0
     bytes: int = 0
@@ -255,6 +286,7 @@ class VerifyReport:
             "ok": self.ok,
             "interrupted": self.interrupted,
             "stopped_by": None if self.stopped_by is None else error_record(self.stopped_by),
+            "target": str(self.target),
             "tasks": self.tasks,
             "files": self.files,
             "bytes": self.bytes,

@@ -78,6 +78,7 @@ def settle_conditions(
     options: SelectingOptions,
     remembered: LastingSelection | None,
     differing: list[Difference],
+    target: TargetKind = TargetKind.TASK,
 ) -> tuple[Selection, LastingSelection | None]:
     """Return the selection of this run, and what is remembered from now on.
 
@@ -93,11 +94,11 @@ def settle_conditions(
     kept = dict.fromkeys(_LASTING) if remembered is None else msgspec.structs.asdict(remembered)
     if options.everything:
         old = [_condition(name, value) for name, value in kept.items() if value is not None]
-        differing += [(f"for {', '.join(old)}", "for all tasks")] if old else []
+        differing += [(f"for {', '.join(old)}", f"for all {target.plural}")] if old else []
         kept = dict.fromkeys(_LASTING)
     elif remembered is not None:
         differing += [
-            (_for(name, kept[name]), _for(name, value))
+            (_for(name, kept[name], target), _for(name, value, target))
             for name, value in named.items()
             if value != kept[name]
         ]
@@ -136,9 +137,9 @@ def _condition(name: str, value: Any) -> str:
     return f"{word} {value if name in ('status', 'filter') else repr(value)}"
 
 
-def _for(name: str, value: Any) -> str:
-    """Say that a destination is for the tasks of a lasting condition."""
-    which = "" if name == "project_ids" and value is not None else "tasks with "
+def _for(name: str, value: Any, target: TargetKind) -> str:
+    """Say that a destination is for the targets of a lasting condition."""
+    which = "" if name == "project_ids" and value is not None else f"{target.plural} with "
     return f"for {which}{_condition(name, value)}"
 
 

@@ -260,7 +260,9 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     target = TargetKind.of_plural(values["target"])
     _check_target(target, wanted, remembered, values, place=place, bound=bound)
     narrowing: list[Difference] = []
-    used, lasting = settle_conditions(wanted.selection, options, remembered.selection, narrowing)
+    used, lasting = settle_conditions(
+        wanted.selection, options, remembered.selection, narrowing, target
+    )
     if narrowing and not bound:
         # Mistyped conditions of a run that found no task must not narrow another selection.
         used, lasting = settle_conditions(wanted.selection, options, None, [])
@@ -269,8 +271,8 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     if remembered.lost and not says_which:
         raise ConfigError(
             f"cannot mirror to {place!r}: its destination.json was lost or damaged, which says "
-            "which tasks belong to it. Give its selection once more, such as --project-id, or "
-            "--everything for all tasks."
+            f"which {target.plural} belong to it. Give its selection once more, such as "
+            f"--project-id, or --everything for all {target.plural}."
         )
     if differing and bound and not options.change:
         raise ChangeRefusedError(

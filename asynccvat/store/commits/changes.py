@@ -252,7 +252,7 @@ def check_unchanged(area: int, receipt: Receipt) -> None:
     if changed is not None:
         task_id = receipt.head.task_id
         raise StoreError(
-            f"task {task_id}: {changed} was edited while the task was fetched. "
+            f"task {task_id}: {changed} was edited while it was fetched. "
             "Run again: the edited file then goes to .asynccvat/kept/.",
             task_id=task_id,
             step="commit",

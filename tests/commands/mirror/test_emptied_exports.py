@@ -41,7 +41,7 @@ async def test_a_task_that_was_emptied_on_the_server_is_fetched_with_a_warning(
         (warning,) = outcome(report, 1).warnings
         assert warning == (
             f"the export holds no annotation, and the one before held {held}. If that is not "
-            "meant, look at the task in CVAT."
+            "meant, look at it in CVAT."
         )
         assert outcome(report, 2).warnings == ()
         assert receipt_head(data, 1)["annotations"] == 0

@@ -13,7 +13,7 @@ from engine_serving import QUICK, Serving, actions, error, files, receipt_head, 
 import asynccvat as ac
 from asynccvat.core.records.receipts import RECEIPT_VERSION
 from asynccvat.errors import ChangeRefusedError, ConfigError, ForeignFolderError
-from asynccvat.events import to_json
+from asynccvat.events import VerifyStarted, to_json
 from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio
@@ -226,6 +226,60 @@ async def test_verify_reads_and_repairs_projects_and_jobs(serve: Serving, data: 
         serve.server.edit_task(1)
         stale = await ac.verify(dest, client=serve.client, against_server=True)
         assert {str(one.kind) for one in stale.problems} == {"stale"}
+        key = f"{name.removesuffix('s')}_id"
+        assert all(key in one and "task_id" not in one for one in stale.to_json()["problems"])
+        assert all("+" not in one.reason for one in stale.problems)
+
+
+async def test_a_verification_says_what_it_is_about(serve: Serving, data: Path) -> None:
+    _, truth = split(serve, 1)
+    await ac.mirror(serve.client, data, options=JOBS)
+    (data / "task1" / f"job{truth}" / XML).unlink()
+    started = []
+    report = await ac.verify(
+        data, on_event=lambda event: started.extend([event] * isinstance(event, VerifyStarted))
+    )
+    assert [to_json(event)["target"] for event in started] == ["job"]
+    record = report.to_json()
+    assert (record["target"], record["tasks"]) == ("job", 5)
+    assert [one["job_id"] for one in record["problems"]] == [truth]
+    serve.server.world.change_job(truth, state="completed")
+    stale = await ac.verify(data, client=serve.client, against_server=True)
+    (problem,) = [one for one in stale.problems if str(one.kind) == "stale"]
+    assert (problem.target, problem.task_id) == ("job", truth)
+    assert problem.reason.count("+") == 0
+    serve.server.world.delete_project(serve.server.tasks[1].project_id or 0)
+    gone = await ac.verify(data, client=serve.client, against_server=True)
+    assert all("job_id" in one for one in gone.to_json()["problems"])
+
+
+async def test_the_tasks_of_jobs_are_named_in_a_verification(serve: Serving, data: Path) -> None:
+    first, truth = split(serve, 1)
+    await ac.mirror(serve.client, data, options=JOBS)
+    assert (await ac.verify(data, [1])).tasks == 2
+    missing = await ac.verify(data, [1, 77])
+    assert [(one.target, one.task_id) for one in missing.problems] == [("task", 77)]
+    new = serve.server.world.add_job(1, "consensus_replica", (0,)).id
+    stale = await ac.verify(data, [1], client=serve.client, against_server=True)
+    assert {(one.target, one.task_id) for one in stale.problems} == {("job", new)}
+    (data / ".asynccvat" / "receipts" / f"{truth}.json").write_bytes(b"x")
+    damaged = await ac.verify(data, [2])
+    assert [(one.target, one.task_id) for one in damaged.problems] == [("job", truth)]
+    repaired = await ac.verify(data, client=serve.client, repair=True)
+    assert f"the receipt of job {truth} cannot be read: the job is fetched" in repaired.warnings[0]
+    assert (await ac.verify(data, folders=[f"task1/job{first}"])).tasks == 1
+    with pytest.raises(ConfigError, match="no folder of a job in"):
+        await ac.verify(data, folders=["x*"])
+    projects = data.parent / "projects"
+    await ac.mirror(serve.client, projects, options=PROJECTS)
+    with pytest.raises(ConfigError, match="like --folder project5"):
+        await ac.verify(projects, [1])
+
+
+async def test_a_run_that_finds_nothing_says_of_what(serve: Serving, data: Path) -> None:
+    report = await ac.mirror(serve.client, data, options=replace(JOBS, state="rejected"))
+    assert (report.target, report.outcomes) == ("job", ())
+    assert report.to_json()["target"] == "job"
 
 
 async def test_uploads_from_projects_are_refused(serve: Serving, data: Path) -> None:

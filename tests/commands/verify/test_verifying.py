@@ -211,7 +211,7 @@ async def test_a_task_that_is_gone_cannot_be_repaired_and_is_named(data: Path) -
         report = await ac.verify(data, client=place.client, repair=True)
         assert not report.ok
         assert found(report) == {f"task2/{IMAGE}": "corrupted"}
-        assert "there is no such task" in outcome_of(report, 2).failure
+        assert "it does not exist" in outcome_of(report, 2).failure
         assert outcome_of(report, 1).ok
 
 

@@ -132,7 +132,7 @@ def test_tasks_without_data_are_skipped_and_unknown_ones_refused() -> None:
     assert dict(plan.counts) == {"refuse": 1, "skip": 1}
     record = plan.to_json()
     assert [step["step"] for step in record["steps"]] == ["skip", "refuse"]
-    assert record["steps"][0]["detail"] == "the task has no data, so CVAT cannot back it up"
+    assert record["steps"][0]["detail"] == "it has no data, so CVAT cannot back it up"
 
 
 def test_a_plan_tells_what_is_made_and_what_goes() -> None:

@@ -114,8 +114,8 @@ def test_a_plan_says_why_a_task_is_refused_skipped_or_kept() -> None:
         Keep(9, "", "task9", Reason.UNCHANGED),
     ).to_json()["steps"]
     assert [step.get("detail") for step in described] == [
-        "there is no such task, or this user may not see it",
+        "it does not exist, or this user may not see it",
         why,
-        "the task has no data, so CVAT cannot export it",
+        "it has no data, so CVAT cannot export it",
         None,
     ]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core import problems
-from asynccvat.core.models import ExportSpec, Task, TaskListing
+from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans import verify as verifying
 from asynccvat.core.plans.repair import RepairGroup, after_repair, plan_repairs
@@ -227,6 +227,27 @@ def test_receipts_are_compared_with_what_the_server_lists() -> None:
 
 
 # --- repairs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "whose"),
+    [(TargetKind.JOB, "its task changed"), (TargetKind.PROJECT, "one of its tasks changed")],
+)
+def test_a_change_of_the_tasks_behind_a_target_is_told_without_their_digest(
+    target: TargetKind, whose: str
+) -> None:
+    date = "2026-01-05T08:04:00Z"
+    mirrored = head(1, target=target, updated_date=f"{date}+{'a' * 16}")
+    listing = TaskListing((task(1, f"{date}+{'b' * 16}"),))
+    (stale,) = verifying.compare({1: mirrored}, listing, TaskListing(()), target)
+    assert stale.detail == f"{whose} after it was mirrored as of {date}"
+    assert stale.target is target
+
+
+def test_a_mirror_without_receipts_holds_what_it_remembers() -> None:
+    assert verifying.target_of([], None) is TargetKind.TASK
+    assert verifying.target_of([], Remembered(target="jobs")) is TargetKind.JOB
+    assert verifying.target_of([head(1, target=TargetKind.PROJECT)], None) is TargetKind.PROJECT
 
 
 def test_damaged_tasks_are_fetched_as_they_were() -> None:
