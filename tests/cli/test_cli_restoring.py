@@ -141,19 +141,21 @@ def test_a_quota_and_a_missing_permission_are_one_clear_line_each(
     bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     users = (UserSpec("wanda", "pw-of-wanda", worker=True),)
-    with serve_in_thread(SimulatorOptions(tasks=2, frames=1, most_tasks=2, users=users)) as server:
+    with serve_in_thread(SimulatorOptions(tasks=3, frames=1, most_tasks=4, users=users)) as server:
         for name in ("url", "username", "password"):
             monkeypatch.setenv(f"CVAT_{name.upper()}", getattr(server, name))
-        assert bare_shell("backup", "backups", "-t", "1", "--no-fsync").code == 0
+        assert bare_shell("backup", "backups", "--no-fsync").code == 0
         full = bare_shell("restore", "backups")
         monkeypatch.setenv("CVAT_USERNAME", "wanda")
         monkeypatch.setenv("CVAT_PASSWORD", "pw-of-wanda")
         refused = bare_shell("restore", "backups", "--journal", "other")
         listed = bare_shell("backups", "backups")
-    start = f"failed: task 1: cannot send a file to restore a task: {server.url} answered 403, "
-    assert (full.code, refused.code) == (1, 1)
+    start = f"Error: cannot send a file to restore a task: {server.url} answered 403, "
+    assert (full.code, refused.code) == (3, 3)
+    assert full.out.startswith("Stopped after ")
+    assert "1 task (1 restored)" in full.out
     assert full.err == (
-        f"{start}Maximum number of tasks reached: 2. Make room at the server, or use another "
+        f"{start}Maximum number of tasks reached: 4. Make room at the server, or use another "
         "account or organization.\n"
     )
     assert refused.err == (

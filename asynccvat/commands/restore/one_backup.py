@@ -29,6 +29,7 @@ from asynccvat.core.plans.restore import Restore, RestoreReason
 from asynccvat.core.records.restores import Done, Failed, Sending
 from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.errors import (
+    AsyncCvatError,
     BackupFileError,
     RequestUncertainError,
     ResponseError,
@@ -88,6 +89,7 @@ class BackupRestorer:
 
     Attributes:
         maker: Makes the calls that count.
+        refused: Why nothing more is sent, None as long as the server takes it.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class BackupRestorer:
         self._project_id = project_id
         self._again = options.again
         self._emit = emit
+        self.refused: AsyncCvatError | None = None
         self._sending = anyio.CapacityLimiter(options.transfers)
 
     async def restore(self, order: RestoreOrder) -> TaskOutcome:
@@ -183,6 +186,8 @@ class BackupRestorer:
         )
 
     async def _send(self, order: RestoreOrder, sent: _Sent) -> SentFile:
+        if self.refused is not None:
+            raise self.refused
         file = order.backup.file
         try:
             await check_members(file.path)
