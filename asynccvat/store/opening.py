@@ -182,15 +182,16 @@ def sync_above(path: Path) -> None:
     path = path.resolve()
     device = path.stat().st_dev
     for folder in path.parents:
-        # A folder that cannot be read was not created for this destination.
-        with contextlib.suppress(PermissionError):
+        try:
             fd = files.open_directory(folder)
-            try:
-                if os.fstat(fd).st_dev != device:
-                    return
-                files.fsync(fd)
-            finally:
-                os.close(fd)
+        except PermissionError:
+            continue  # a folder that cannot be read was not created for this destination
+        try:
+            if os.fstat(fd).st_dev != device:
+                return
+            files.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def make_folders(path: Path, *, durable: bool) -> tuple[Path, ...]:

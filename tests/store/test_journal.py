@@ -192,3 +192,32 @@ async def test_a_kill_at_any_effect_leaves_a_journal_of_whole_lines(
         if not death.came:
             break
     assert at > 8
+
+
+async def test_a_refused_sync_of_a_folder_above_is_no_folder_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = tmp_path.stat()
+
+    def refusing(fd: int) -> None:
+        if os.path.samestat(os.fstat(fd), above):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files, "fsync", refusing)
+    with pytest.raises(StoreError, match="Permission denied"):
+        await written(tmp_path / "journals", *LINES)
+
+
+async def test_a_folder_above_that_cannot_be_read_is_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = files.open_directory
+
+    def refusing(path: Path) -> int:
+        if path == tmp_path:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opening(path)
+
+    monkeypatch.setattr(files, "open_directory", refusing)
+    await written(tmp_path / "journals", *LINES)
+    assert await lines_of(tmp_path / "journals") == LINES

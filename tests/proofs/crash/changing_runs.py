@@ -22,6 +22,15 @@ from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.events import Event
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 
+MAKING = (
+    ac.Action.RESTORED,
+    ac.Action.IMPORTED,
+    ac.Action.CREATED,
+    ac.Action.COPIED,
+    ac.Action.WRITTEN,
+)
+"""The actions that changed a server."""
+
 Tell = Callable[[Event], None]
 Act = Callable[[Path, Tell], Awaitable[ac.RunReport]]
 
@@ -153,7 +162,7 @@ async def copying(folder: Path) -> AsyncIterator[Stage]:
                 return await act(place, tell, 0)
             return report
 
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (await act(folder, unheard, None)).raise_for_failures()
         source.edit_task(1)
         source.delete_task(2)
@@ -166,7 +175,7 @@ async def exporting(folder: Path) -> AsyncIterator[Stage]:
     """Exports of two tasks to a bucket, which is on another disk."""
     bucket = folder.parent.with_name(f"{folder.parent.name} bucket")
     (bucket / "x").mkdir(parents=True)
-    folder.mkdir()
+    folder.mkdir(parents=True)
     async with SimulatedServer(SimulatorOptions(tasks=2, frames=1)) as server:
         server.add_cloud_storage(bucket)
 

@@ -107,6 +107,11 @@ class FailingDisk:
         """How often each call was made since the refusal was set."""
         return Counter(self.log)
 
+    @property
+    def effects(self) -> int:
+        """How many effects there were since the refusal was set."""
+        return sum(count for name, count in self.counts.items() if name in files.EFFECTS)
+
     def refuse(self, refusal: Refusal | None) -> None:
         """Count anew, and refuse something else or nothing."""
         with self._lock:

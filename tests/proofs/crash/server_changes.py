@@ -128,7 +128,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 def put_datasets(folder: Path) -> tuple[Path, ...]:
     """Put two datasets into a new folder. Returns their paths."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     paths = datasets_in(folder)
     for path in paths:
         path.write_bytes(dataset(path.stem))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from changing_runs import RUNS, ChangingRun, Stage, hurry, unheard
+from changing_runs import MAKING, RUNS, ChangingRun, Stage, hurry, unheard
 from memory_folders import in_memory
 from power_disk import Cut, State, Told, Trace, concrete, lay_out, look
 from power_promise import BY_CHANCE, told_of
@@ -134,16 +134,6 @@ class Cutting:
         if made:
             disk.mkdir()
         return disk
-
-
-MAKING = (
-    ac.Action.RESTORED,
-    ac.Action.IMPORTED,
-    ac.Action.CREATED,
-    ac.Action.COPIED,
-    ac.Action.WRITTEN,
-)
-"""The actions that changed a server."""
 
 
 def states(trace: Trace, point: int, chance: random.Random) -> Iterator[State]:
