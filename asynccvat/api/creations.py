@@ -17,6 +17,9 @@ from asynccvat.transfer.run import EventCallback, Run
 Labels = PathText | Sequence[str | Mapping[str, Any]]
 """A file with labels, their names, or labels as CVAT's "Raw" tab shows them."""
 
+Order = PathText | Sequence[str]
+"""A file with a path on each line, or paths."""
+
 
 async def plan_create(
     client: CvatClient,
@@ -25,6 +28,7 @@ async def plan_create(
     project: int | str | None = None,
     labels: Labels | None = None,
     labels_from: int | str | None = None,
+    order: Order | None = None,
     options: CreateOptions | None = None,
 ) -> CreatePlan:
     """Plan what `create` would do, with reasons. Nothing is changed, here or at the server.
@@ -32,7 +36,7 @@ async def plan_create(
     All media are checked as far as that is possible without a decoder. The arguments are those of
     `open_create`, the errors those of `create`.
     """
-    return await _creates(client, source, project, labels, labels_from, options).plan()
+    return await _creates(client, source, project, labels, labels_from, order, options).plan()
 
 
 def open_create(
@@ -42,6 +46,7 @@ def open_create(
     project: int | str | None = None,
     labels: Labels | None = None,
     labels_from: int | str | None = None,
+    order: Order | None = None,
     options: CreateOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> Run:
@@ -57,6 +62,8 @@ def open_create(
             there is none. None creates tasks outside projects.
         labels: The labels of a new project, or of tasks outside projects: a file, or a list.
         labels_from: The project whose labels are taken instead, by its id or name.
+        order: The order of the images, each of which has to be named: their paths below the
+            source, or a file with a path on each line. None for that of `options.sorting`.
         options: What becomes one task, and what CVAT makes of the media.
         on_event: Receives each event, synchronously, in the loop's thread.
 
@@ -68,7 +75,9 @@ def open_create(
         ConfigError: The arguments contradict each other.
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
-    return Run(_creates(client, source, project, labels, labels_from, options).work, on_event)
+    return Run(
+        _creates(client, source, project, labels, labels_from, order, options).work, on_event
+    )
 
 
 async def create(
@@ -78,6 +87,7 @@ async def create(
     project: int | str | None = None,
     labels: Labels | None = None,
     labels_from: int | str | None = None,
+    order: Order | None = None,
     options: CreateOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> RunReport:
@@ -102,6 +112,7 @@ async def create(
         project=project,
         labels=labels,
         labels_from=labels_from,
+        order=order,
         options=options,
         on_event=on_event,
     ) as run:
@@ -114,6 +125,7 @@ def _creates(  # noqa: PLR0917 - as the verbs have them, for one place that chec
     project: int | str | None,
     labels: Labels | None,
     labels_from: int | str | None,
+    order: Order | None,
     options: CreateOptions | None,
 ) -> CreateRun:
     check_client(client)
@@ -126,5 +138,6 @@ def _creates(  # noqa: PLR0917 - as the verbs have them, for one place that chec
         project=project,
         labels=checked_path(labels) if isinstance(labels, str | PathLike) else labels,
         labels_from=labels_from,
+        order=checked_path(order) if isinstance(order, str | PathLike) else order,
         options=checked_options(options, CreateOptions),
     )

@@ -52,6 +52,17 @@ class _Labels(msgspec.Struct):
 
 _LABELS = ObjectDecoder(_Labels)
 
+
+class _Frame(msgspec.Struct):
+    name: str
+
+
+class _Meta(msgspec.Struct):
+    frames: list[_Frame]
+
+
+_META = ObjectDecoder(_Meta)
+
 FindMade = Callable[[], Awaitable[T | None]]
 """Searches the server for what a call has made. Returns None if it has made nothing.
 
@@ -276,6 +287,21 @@ class Creations:
             if request.operation.type == "create:task" and request.operation.task_id == task_id:
                 return request
         return None
+
+    async def frame_names(self, task_id: int) -> list[str]:
+        """Return the names of a task's frames, in their order.
+
+        Raises:
+            AsyncCvatError: The server cannot be reached, or refuses it.
+        """
+        call = Call(
+            method="GET",
+            path=f"/api/tasks/{whole('task_id', task_id)}/data/meta",
+            step="create",
+            task_id=task_id,
+        )
+        meta = self._http.decode(await self._http.call(call), _META)
+        return [frame.name for frame in meta.frames]
 
     async def labels(self, project_id: int) -> list[dict[str, Any]]:
         """Return the labels of a project with all their fields, as JSON types.

@@ -258,16 +258,25 @@ class CreateOptions(TransferOptions):
 
     def frames_of(self, available: int) -> int:
         """Return how many frames a task has of the media's frames."""
-        stop = available - 1 if self.stop_frame is None else min(self.stop_frame, available - 1)
-        return len(range(self.start_frame, stop + 1, self.frame_step))
+        return len(self.frame_range(available))
 
-    def data_options(self) -> dict[str, object]:
-        """Return what CVAT is told about the media, as JSON types."""
+    def frame_range(self, available: int) -> range:
+        """Return which of the media's frames a task has, counted from 0."""
+        stop = available - 1 if self.stop_frame is None else min(self.stop_frame, available - 1)
+        return range(self.start_frame, stop + 1, self.frame_step)
+
+    def data_options(self, *, ordered: bool = False) -> dict[str, object]:
+        """Return what CVAT is told about the media, as JSON types.
+
+        Args:
+            ordered: Whether the images are sent in the order of the frames.
+        """
         told: dict[str, object] = {
             "image_quality": self.image_quality,
             "use_zip_chunks": True,
             "use_cache": True,
-            "sorting_method": self.sorting,
+            # The order of the zip's members; `upload_file_order` is for single images.
+            "sorting_method": "predefined" if ordered else self.sorting,
         }
         if self.chunk_size is not None:
             told["chunk_size"] = self.chunk_size

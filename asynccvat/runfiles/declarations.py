@@ -203,6 +203,10 @@ PARAMETERS = {
             "labels_from": MappingKey(
                 ScalarType(), "The project whose labels are taken, by its id or name."
             ),
+            "order": MappingKey(
+                TextType(is_path=True),
+                "The order of the images: a file with the path of each below 'src', one a line.",
+            ),
             **_keys(CreateOptions),
         }
     ),

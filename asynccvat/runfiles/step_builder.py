@@ -256,7 +256,7 @@ class StepBuilder:
         """Build a creation of tasks; its keys are the options of the command."""
         values, places = section.values, _NamedPositions()
         self._remember_position(places, section, "project")
-        for key in {"src", "labels"} & values.keys():
+        for key in {"src", "labels", "order"} & values.keys():
             self._check_present(_path(values[key]), self._reader.place(section.entries[key].value))
         if "src" not in values:
             return None
@@ -269,7 +269,7 @@ class StepBuilder:
             # The types have checked each value alone; what they mean together is checked here.
             self._reader.report_at(head.place, in_keys(error.message, CREATE))
             return None
-        labels = values.get("labels")
+        labels, order = values.get("labels"), values.get("order")
         return CreationStep(
             number=head.number,
             task=CREATE,
@@ -280,6 +280,7 @@ class StepBuilder:
             project=values.get("project"),
             labels=None if labels is None else _path(labels),
             labels_from=values.get("labels_from"),
+            order=None if order is None else _path(order),
             options=options,
         )
 

@@ -178,6 +178,7 @@ class CreationStep(RunFileStep):
         project: The project, by its id or name. None for no project.
         labels: The file with labels, None for none.
         labels_from: The project whose labels are taken, None for none.
+        order: The file with the order of the images, None for that of the options.
         options: The options of the creation.
     """
 
@@ -185,6 +186,7 @@ class CreationStep(RunFileStep):
     project: str | None
     labels: Path | None
     labels_from: str | None
+    order: Path | None
     options: CreateOptions
 
 

@@ -193,6 +193,7 @@ async def _create(step: CreationStep, account: Account, hear: Hear) -> None:
             project=step.project,
             labels=step.labels,
             labels_from=step.labels_from,
+            order=step.order,
             options=step.options,
             on_event=hear,
         )
@@ -207,6 +208,7 @@ async def _plan_create(step: CreationStep, account: Account) -> tuple[AnyPlan, .
         project=step.project,
         labels=step.labels,
         labels_from=step.labels_from,
+        order=step.order,
         options=step.options,
     )
     return (plan,)

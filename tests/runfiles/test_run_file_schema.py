@@ -189,6 +189,7 @@ CREATE = {
         "project": 5,
         "labels": "labels.txt",
         "labels_from": "Harbour",
+        "order": "order.txt",
         "name": "{name} {part}",
         "split": 500,
         "single": True,

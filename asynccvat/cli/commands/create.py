@@ -21,7 +21,7 @@ from asynccvat.cli.text import ended, printable
 if TYPE_CHECKING:
     from asynccvat.models import CreatePlan
 
-_WHERE = "Where to create"
+_WHERE, _FRAMES = "Where to create", "Frames and jobs"
 
 
 @command
@@ -65,6 +65,15 @@ def create(
             help="Take the labels of this project instead.",
         ),
     ] = None,
+    order: Annotated[
+        Path | None,
+        option(
+            "--order",
+            group=_FRAMES,
+            metavar="FILE",
+            help="The order of the images: a file with the path of each below SRC, one a line.",
+        ),
+    ] = None,
     options: CreateOptions,
     dry_run: Annotated[bool, dry_run_option("How it runs")] = False,
     results: ResultOptions,
@@ -85,6 +94,8 @@ def create(
     asynccvat create images/ --project "Harbour" --labels labels.txt
 
     asynccvat create drive.mp4 --project 5 --frame-step 10
+
+    asynccvat create images/ --project 5 --order order.txt
     """
     results.check(dry_run=dry_run)
     settings = shared.settings()
@@ -99,6 +110,7 @@ def create(
                     project=project,
                     labels=labels,
                     labels_from=labels_from,
+                    order=order,
                     options=options,
                 )
 
@@ -112,6 +124,7 @@ def create(
             project=project,
             labels=labels,
             labels_from=labels_from,
+            order=order,
             options=options,
             on_event=on_event,
         ),

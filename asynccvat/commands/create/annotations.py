@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from asynccvat.commands.create.one_task import CreateContext
+from asynccvat.commands.create.context import CreateContext
 from asynccvat.commands.upload.run import UploadRun
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome

@@ -10,7 +10,8 @@ import anyio
 from asynccvat.aio.task_groups import task_group
 from asynccvat.client.poller import Poller
 from asynccvat.commands.create.annotations import import_all
-from asynccvat.commands.create.one_task import CreateContext, TaskCreator
+from asynccvat.commands.create.context import CreateContext
+from asynccvat.commands.create.one_task import TaskCreator
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.create import CreateStep, CreateStepKind
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT

@@ -7,21 +7,19 @@ there. `client.creations` makes the calls, `core.plans.create` decides where to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 
-from asynccvat.client import CvatClient, internals
+from asynccvat.client import internals
 from asynccvat.client.creations import NewTask
 from asynccvat.client.poller import Poller
 from asynccvat.client.tus import BegunUpload, SentFile
 from asynccvat.client.upload_file import ByteSource, LocalFile
-from asynccvat.commands.create.journal import CreateJournal
-from asynccvat.commands.create.project import CreateTarget
+from asynccvat.commands.create.context import CreateContext
+from asynccvat.commands.create.frames import checked_frames
 from asynccvat.commands.create.zip_source import ZipOfFiles
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
 from asynccvat.core.models import RequestAccepted, RequestStatus, ServerRequest, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -29,7 +27,6 @@ from asynccvat.core.plans.create import CreateStep, CreateStepKind, lost_tasks
 from asynccvat.core.plans.create_refusals import several
 from asynccvat.core.plans.create_units import MediaUnit
 from asynccvat.core.records.creations import (
-    Creation,
     Discarding,
     Finishing,
     SendingBegun,
@@ -46,38 +43,9 @@ from asynccvat.errors import (
     UploadForgottenError,
     UploadTooLargeError,
 )
-from asynccvat.events import Event, ImportFinished, ImportRequested, UploadProgress, UploadStarted
+from asynccvat.events import ImportFinished, ImportRequested, UploadProgress, UploadStarted
 from asynccvat.transfer.slots import RequestSlots
 from asynccvat.transfer.task_reader import TaskReader
-
-
-@dataclass(frozen=True, slots=True)
-class CreateContext:
-    """What all tasks of a run share.
-
-    Attributes:
-        client: The server.
-        journal: The journal.
-        options: The options.
-        root: The folder that the media's paths begin in.
-        target: Where the tasks are created.
-        user_id: The user, who owns what is made.
-        after_id: The highest id of a task before the run.
-        emit: Receives the events.
-    """
-
-    client: CvatClient
-    journal: CreateJournal
-    options: CreateOptions
-    root: Path
-    target: CreateTarget
-    user_id: int
-    after_id: int
-    emit: Callable[[Event], None] = field(repr=False)
-
-    def creation(self, unit: MediaUnit) -> Creation:
-        """Return what the journal knows of a unit's task."""
-        return self.journal.state.creation(self.target.project_id, unit.key)
 
 
 class TaskCreator:
@@ -157,7 +125,7 @@ class TaskCreator:
             await self._discard(unit, task_id)
             task_id = await self._make(unit)
             await self._fill(unit, task_id, sent)
-        return task_id, await self._count_frames(step, task_id)
+        return task_id, await checked_frames(self._context, self._tasks, step, task_id)
 
     # --- the task -------------------------------------------------------------------------------
 
@@ -260,7 +228,7 @@ class TaskCreator:
         sent: _Sent,
     ) -> RequestAccepted:
         """Have the server use the media. Small ones are sent with this call."""
-        told = self._context.options.data_options()
+        told = self._context.options.data_options(ordered=unit.ordered)
         if file is None:
             self._context.emit(UploadStarted(task_id, source.size))
             content = b"".join([piece async for piece in source.pieces(0, source.size)])
@@ -338,23 +306,6 @@ class TaskCreator:
                 step="create",
             )
         self._context.emit(ImportFinished(task_id, request.worker_seconds))
-
-    async def _count_frames(self, step: CreateStep, task_id: int) -> int:
-        """Return how many frames a task has.
-
-        Raises:
-            CreationFailedError: It has none, or another number than expected.
-        """
-        frames = (await self._tasks.task(task_id)).size or 0
-        if not frames or (step.expected is not None and frames != step.expected):
-            wanted = "some" if step.expected is None else f"{step.expected:,}"
-            raise CreationFailedError(
-                f"task {task_id}, made of {step.unit.key!r}, has {frames:,} frames instead of "
-                f"{wanted}. Look at it in CVAT. If it is of no use, delete it and run again.",
-                task_id=task_id,
-                step="create",
-            )
-        return frames
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
+from asynccvat.commands.create.context import CreateContext
 from asynccvat.commands.create.dispatcher import CreateDispatcher, failed
 from asynccvat.commands.create.journal import CreateJournal
-from asynccvat.commands.create.one_task import CreateContext
 from asynccvat.commands.create.project import CreateTarget, find_target, make_project
 from asynccvat.commands.create.sources import media_units
 from asynccvat.core.create_options import CreateOptions
@@ -60,6 +60,7 @@ class CreateRun:
         project: int | str | None,
         labels: Path | Sequence[Any] | None,
         labels_from: int | str | None,
+        order: Path | Sequence[str] | None,
         options: CreateOptions,
     ) -> None:
         """Create tasks at a client's server. The arguments are those of `api.creations`."""
@@ -68,6 +69,7 @@ class CreateRun:
         self._project = project
         self._labels = labels
         self._labels_from = labels_from
+        self._order = order
         self._options = options
 
     async def work(self, run: Run) -> None:
@@ -85,7 +87,7 @@ class CreateRun:
     @asynccontextmanager
     async def _opened(self, *, read_only: bool) -> AsyncIterator[_Found]:
         """List and check the media, open the journal, and find the project."""
-        units = await in_thread(media_units, self._source, self._options)
+        units = await in_thread(media_units, self._source, self._options, self._order)
         client = self._client
         await internals(client).check_version()
         await internals(client).check_may_write("create tasks")

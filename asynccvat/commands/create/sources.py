@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.create_options import CreateOptions, Sorting
 from asynccvat.core.media.checks import file_problem
 from asynccvat.core.media.kinds import (
     MediaKind,
@@ -28,6 +28,7 @@ from asynccvat.core.media.kinds import (
     shown,
     unusable_name,
 )
+from asynccvat.core.plans.create_order import FrameOrder
 from asynccvat.core.plans.create_units import ListedFile, MediaUnit, find_units
 from asynccvat.errors import ConfigError
 
@@ -50,12 +51,22 @@ class _OpenFile:
         return os.pread(self._file.fileno(), length, offset)
 
 
-def media_units(source: Path, options: CreateOptions) -> tuple[MediaUnit, ...]:
+def media_units(
+    source: Path, options: CreateOptions, order: Path | Sequence[str] | None = None
+) -> tuple[MediaUnit, ...]:
     """Return what becomes one task each, with everything that is wrong with it.
 
+    Args:
+        source: The folder or file.
+        options: How the media are grouped and named.
+        order: The order of the images: their paths below the source, or a file with a path on each
+            line. None for the natural one.
+
     Raises:
-        ConfigError: The source is not there, cannot be read, or holds no media.
+        ConfigError: The source is not there, cannot be read, or holds no media; or the order
+            cannot be read, or does not fit.
     """
+    frame_order = None if order is None else _frame_order(order, options)
     try:
         status = source.stat()
     except OSError as error:
@@ -67,7 +78,7 @@ def media_units(source: Path, options: CreateOptions) -> tuple[MediaUnit, ...]:
         files = [ListedFile(source.name, status.st_size, status.st_mtime_ns)]
         root = source.parent
     name = source.absolute().name or "images"
-    units = find_units(files, name, options)
+    units = find_units(files, name, options, frame_order)
     if not units:
         raise ConfigError(
             f"cannot create tasks of {str(source)!r}: it holds no images, videos or zips. Name the "
@@ -75,6 +86,21 @@ def media_units(source: Path, options: CreateOptions) -> tuple[MediaUnit, ...]:
         )
     with ThreadPoolExecutor(_READERS, "media checks") as readers:
         return tuple(_checked(root, unit, readers) for unit in units)
+
+
+def _frame_order(order: Path | Sequence[str], options: CreateOptions) -> FrameOrder:
+    if options.sorting != Sorting.NATURAL:
+        raise ConfigError("the order of the images is given twice. Remove --order or --sorting.")
+    if not isinstance(order, Path):
+        return FrameOrder(order, "the order")
+    said = f"--order {str(order)!r}"
+    try:
+        lines = order.read_text("utf-8-sig").split("\n")  # Python reads all ends of lines as this
+    except OSError as error:
+        raise ConfigError(f"cannot read {said}: {error.strerror}. Name another file.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read {said}: it is not UTF-8. Correct the file.") from error
+    return FrameOrder([line for line in lines if line.strip()], said)
 
 
 def _listed(folder: Path) -> Iterator[ListedFile]:

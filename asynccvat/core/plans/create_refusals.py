@@ -57,9 +57,9 @@ def too_large_for(unit: MediaUnit, limit: int) -> UploadTooLargeError:
 def changed(unit: MediaUnit, creation: Creation) -> UploadError:
     """Return the error of files that changed since a task was made of them."""
     return UploadError(
-        f"nothing was done for {unit.key!r}: its files changed since task {creation.task_id} was "
-        "made of them, and CVAT adds no images to a task. Delete that task and give --again, or "
-        "put further images into another folder.",
+        f"nothing was done for {unit.key!r}: its files or their order changed since task "
+        f"{creation.task_id} was made of them, and CVAT adds no images to a task. Delete that task "
+        "and give --again, or put further images into another folder.",
         step="plan",
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -25,6 +25,7 @@ from asynccvat.core.media.kinds import (
     shown,
     unusable_name,
 )
+from asynccvat.core.plans.create_order import FrameOrder
 from asynccvat.core.zip.stored import StoredMember, StoredZip
 
 _LONGEST_NAME = 256
@@ -79,6 +80,7 @@ class MediaUnit:
         available: Frames of the media, None for what only the server can count.
         annotations: What lies beside it, None for nothing.
         problems: Why it cannot be used. Empty if it can.
+        ordered: Whether the user named the order of its files.
     """
 
     key: str
@@ -89,6 +91,7 @@ class MediaUnit:
     available: int | None
     annotations: AnnotationsBeside | None = None
     problems: tuple[str, ...] = ()
+    ordered: bool = False
 
     @property
     def path(self) -> str:
@@ -117,6 +120,11 @@ class MediaUnit:
             digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
+    def frame_names(self, options: CreateOptions) -> list[str]:
+        """Return the names of the frames of images, in the order of the files."""
+        frames = [file for file in self.files if not is_context(file.path)]
+        return [self.member_name(frames[index]) for index in options.frame_range(len(frames))]
+
     def member_name(self, file: ListedFile) -> str:
         """Return the name of one of its files in the task."""
         return file.path.removeprefix(self.folder)
@@ -140,7 +148,10 @@ class _Group:
 
 
 def find_units(
-    files: Iterable[ListedFile], source_name: str, options: CreateOptions
+    files: Iterable[ListedFile],
+    source_name: str,
+    options: CreateOptions,
+    order: FrameOrder | None = None,
 ) -> tuple[MediaUnit, ...]:
     """Group the files below a source into what becomes one task each.
 
@@ -148,9 +159,13 @@ def find_units(
         files: The files, without hidden ones.
         source_name: The name of the source itself, for images that lie directly in it.
         options: How they are grouped and named.
+        order: The order of the images, None for the natural one.
 
     Returns:
         The units in natural order of their keys, with the problems that names show.
+
+    Raises:
+        ConfigError: The order names images that are not there.
     """
     groups: dict[str, _Group] = {}
     for file in files:
@@ -158,9 +173,11 @@ def find_units(
         folder = "" if options.single or not slash else f"{top}/"
         own = source_name if not folder else top
         _sort_in(groups.setdefault(folder, _Group(folder, own)), file)
+    if order is not None:
+        order.check(image.path for group in groups.values() for image in group.images)
     units: list[MediaUnit] = []
     for folder in sorted(groups, key=natural_key):
-        units += _units_of(groups[folder], options)
+        units += _units_of(groups[folder], options, order)
     return _with_name_problems(units)
 
 
@@ -177,7 +194,7 @@ def _sort_in(group: _Group, file: ListedFile) -> None:
         group.single.append(file)
 
 
-def _units_of(group: _Group, options: CreateOptions) -> list[MediaUnit]:
+def _units_of(group: _Group, options: CreateOptions, order: FrameOrder | None) -> list[MediaUnit]:
     annotations, used, problems = _annotations_in(group)
     problems = [*group.problems, *problems]
     single_media = not group.images and len(group.single) == 1
@@ -193,7 +210,7 @@ def _units_of(group: _Group, options: CreateOptions) -> list[MediaUnit]:
             if file.path not in used
         ]
     if group.images or (problems and not units):
-        units[:0] = _units_of_images(group, options, annotations, problems)
+        units[:0] = _units_of_images(group, options, annotations, problems, order)
         problems = []
     if problems:
         # All units of the folder: none can be used before the folder is put right.
@@ -231,10 +248,14 @@ def _units_of_images(
     options: CreateOptions,
     annotations: AnnotationsBeside | None,
     problems: Sequence[str],
+    order: FrameOrder | None,
 ) -> list[MediaUnit]:
     images = sorted(group.images, key=lambda one: natural_key(one.path))
     frames = [file for file in images if not is_context(file.path)]
     problems = [*problems, *_name_problems(group, images)]
+    if order is not None:
+        problems += order.problems([file.path for file in frames])
+        images.sort(key=lambda one: (is_context(one.path), order.place(one.path)))
     if not frames:
         problems.append("it holds no images or videos")
     split = options.split
@@ -261,6 +282,7 @@ def _units_of_images(
                 available=len(frames) if split is None else len(piece),
                 annotations=annotations if options.annotations else None,
                 problems=tuple(problems),
+                ordered=order is not None,
             )
         )
     return units
@@ -306,16 +328,7 @@ def _annotations_in(group: _Group) -> tuple[AnnotationsBeside | None, set[str], 
 
 
 def _with_problems(unit: MediaUnit, problems: Sequence[str]) -> MediaUnit:
-    return MediaUnit(
-        unit.key,
-        unit.name,
-        unit.kind,
-        unit.folder,
-        unit.files,
-        unit.available,
-        unit.annotations,
-        (*unit.problems, *problems),
-    )
+    return replace(unit, problems=(*unit.problems, *problems))
 
 
 def _with_name_problems(units: Sequence[MediaUnit]) -> tuple[MediaUnit, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -87,7 +88,7 @@ async def test_a_folder_that_changed_is_named_and_nothing_is_done(tmp_path: Path
         images(tmp_path, cam1=3)
         calls = len(serve.server.calls)
         report = await create(serve, source)
-        assert "its files changed since task 2 was made" in str(error(report, 2))
+        assert "its files or their order changed since task 2 was made" in str(error(report, 2))
         assert not [one for one in serve.server.calls[calls:] if one.method != "GET"]
 
 
@@ -403,3 +404,65 @@ async def test_images_are_not_sent_again_in_another_grouping(tmp_path: Path) -> 
         serve.server.delete_task(2)
         assert (await create(serve, source, options=options(split=2))).ok
         assert sorted(await new_tasks(serve, 1)) == ["cam1-1", "cam1-2"]
+
+
+async def test_frames_are_in_the_order_that_a_file_names(tmp_path: Path) -> None:
+    source = images(tmp_path / "src", a=4, b=2)
+    write(source, {"a/related_images/3_png/side.png": png(), "pack.zip": zipped("2.png", "10.png")})
+    listed = ["a/3.png", "./a/0.png", "a/2.png", "a/1.png", "b/1.png", "b/0.png"]
+    file = tmp_path / "order.txt"
+    file.write_bytes("\r\n".join(["\ufeff" + listed[0], *listed[1:], ""]).encode())
+    async with serving(1) as serve:
+        report = await create(serve, source, order=file, options=options(frame_step=2))
+        assert report.ok, report.failures
+        tasks = await new_tasks(serve, 1)
+        assert await frame_names(serve, tasks["a"].id) == ["3.png", "2.png"]
+        assert await frame_names(serve, tasks["b"].id) == ["1.png"]
+        again = await create(serve, source, order=listed, options=options(frame_step=2))
+        assert {one.action for one in again.outcomes} == {"skipped"}
+        other = await create(serve, source, options=options(frame_step=2))
+        assert {one.reason for one in other.failures} == {CreateReason.CHANGED}
+
+
+async def test_an_order_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    source = images(tmp_path / "src", a=2, b=1)
+    async with serving(1) as serve:
+        report = await create(serve, source, order=["a/0.png", "b/0.png"])
+        assert list(await new_tasks(serve, 1)) == ["b"]
+        (failed,) = report.failures
+        assert "'a/1.png' is not in the order" in str(failed.error)
+        for order, said in (
+            (["a/0.png", "a/0.png"], "the order names 'a/0.png' twice"),
+            ([], "the order names no images"),
+            (["a/0.png", "c.png", "d.png"], r"names 'c.png' \(and 1 more\), and there is no such"),
+            (tmp_path / "gone.txt", "cannot read --order .*No such file"),
+            (write(tmp_path, {"latin.txt": b"\xfc"}) / "latin.txt", "not UTF-8"),
+        ):
+            with pytest.raises(errors.ConfigError, match=said):
+                await create(serve, source, order=order)
+        with pytest.raises(errors.ConfigError, match="Remove --order or --sorting"):
+            await create(serve, source, order=["a/0.png"], options=options(sorting="random"))
+
+
+async def test_frames_in_another_order_than_asked_are_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = images(tmp_path, a=2)
+    told = ac.CreateOptions.data_options
+
+    def natural(given: ac.CreateOptions, *, ordered: bool) -> dict[str, object]:
+        del ordered
+        return told(given)
+
+    monkeypatch.setattr(ac.CreateOptions, "data_options", natural)
+    async with serving(1) as serve:
+        report = await create(serve, source, order=["a/1.png", "a/0.png"])
+        assert "frame 0 is '0.png' instead of '1.png'" in str(error(report, 2))
+
+
+def zipped(*names: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in names:
+            archive.writestr(name, png())
+    return made.getvalue()
