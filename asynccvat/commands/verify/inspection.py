@@ -8,7 +8,7 @@ they are for worker threads. `file_checks` compares files, and `run` chooses wha
 from __future__ import annotations
 
 import contextlib
-import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -179,16 +179,22 @@ class Inspection:
 
     # --- around the folders -------------------------------------------------------------------
 
-    def foreign_around(self) -> list[VerifyProblem]:
+    def foreign_around(self, parents: Iterable[str] = ()) -> list[VerifyProblem]:
         """Find files and folders in the destination, and in `.asynccvat`, that are in no receipt.
 
         A running mirror publishes a folder before its receipt, and removes a receipt before its
         folder. In both cases, staging names the folder until the end. So the folders in staging are
         read before and after the receipts.
+
+        Args:
+            parents: The folders of tasks that hold those of jobs, in which is looked as well.
         """
         layout = self._layout
         with disk_errors.explained("read", self.path):
-            entries = files.scan(layout.dest)
+            entries = [entry.name for entry in files.scan(layout.dest)]
+            for outer in parents:
+                with contextlib.suppress(OSError), files.folder(outer, dir_fd=layout.dest) as fd:
+                    entries += [f"{outer}/{name}" for name in files.names(fd)]
             claimed = self._in_staging()
             claimed |= {head.folder for head in self.heads()[0].values()}
             claimed |= self._in_staging()
@@ -207,17 +213,18 @@ class Inspection:
                 ]
         return [file_checks.foreign(path, None) for path in (*suspects, *own)]
 
-    def _unclaimed(self, entries: Iterable[os.DirEntry[str]], claimed: set[str]) -> list[str]:
+    def _unclaimed(self, entries: Iterable[str], claimed: set[str]) -> list[str]:
         found = []
         for entry in entries:
-            if entry.name == OWN_FOLDER or entry.name in claimed:
+            if entry == OWN_FOLDER or entry in claimed:
                 continue
-            if files.lstat(entry.name, dir_fd=self._layout.dest) is None:
+            status = files.lstat(entry, dir_fd=self._layout.dest)
+            if status is None:
                 continue
-            if not entry.is_dir(follow_symlinks=False):
-                found.append(entry.name)
-            elif not self._is_a_mirror(entry.name):
-                found.append(f"{entry.name}/")
+            if not stat.S_ISDIR(status.st_mode):
+                found.append(entry)
+            elif not self._is_a_mirror(entry):
+                found.append(f"{entry}/")
         return found
 
     def _is_a_mirror(self, folder: str) -> bool:

@@ -60,7 +60,7 @@ from asynccvat.events import (
     VerifyStarted,
     Warned,
 )
-from asynccvat.store.layout import Layout
+from asynccvat.store.layout import Layout, parent_of
 
 if TYPE_CHECKING:
     from asynccvat.client import CvatClient
@@ -235,7 +235,9 @@ class _Verification:
                     comparison, client, all_heads, limits=wanted.limits, remembered=remembered
                 )
             if wanted.everything:
-                self._found(await thread(look.foreign_around))
+                parents = {parent_of(head.folder) for head in all_heads.values()} - {None}
+                around = sorted(parent for parent in parents if parent is not None)
+                self._found(await thread(look.foreign_around, around))
             self.report = replace(self.report, kept=await thread(look.kept))
             await thread(journal.finish, heads.keys())
             if journal.problem is not None:

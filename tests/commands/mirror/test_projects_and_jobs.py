@@ -276,6 +276,19 @@ async def test_the_tasks_of_jobs_are_named_in_a_verification(serve: Serving, dat
         await ac.verify(projects, [1])
 
 
+async def test_what_lies_beside_the_folders_of_jobs_is_found(serve: Serving, data: Path) -> None:
+    split(serve, 1)
+    await ac.mirror(serve.client, data, options=JOBS)
+    (data / "task1" / "mine.txt").write_text("mine")
+    (data / "task1" / "job99").mkdir()
+    (data / "task1" / "job99" / "labels.txt").write_text("mine")
+    (data / "notes").write_text("mine")
+    report = await ac.verify(data)
+    assert report.ok
+    assert [one.path for one in report.notes] == ["notes", "task1/job99/", "task1/mine.txt"]
+    assert "foreign" in {str(one.kind) for one in report.notes}
+
+
 async def test_a_run_that_finds_nothing_says_of_what(serve: Serving, data: Path) -> None:
     report = await ac.mirror(serve.client, data, options=replace(JOBS, state="rejected"))
     assert (report.target, report.outcomes) == ("job", ())
