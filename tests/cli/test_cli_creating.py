@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from media_files import png
+from official_clients import needs_sdk, run_script
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
@@ -120,9 +117,7 @@ def test_a_limit_of_the_server_is_one_line_and_its_code(
     assert "tasks limit reached" in line
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is not installed"
-)
+@needs_sdk
 def test_the_official_client_reads_what_was_created(
     shell: Shell, own: SimulatedServer, images: Path
 ) -> None:
@@ -136,14 +131,7 @@ def test_the_official_client_reads_what_was_created(
         "password": own.password,
         "task": task_id,
     }
-    ended = subprocess.run(
-        [sys.executable, "-c", READ_BACK, json.dumps(given)],
-        env={**os.environ, "NO_PROXY": "127.0.0.1"},
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    read = json.loads(ended.stdout)
+    read = json.loads(run_script(READ_BACK, json.dumps(given), images))
     assert read["names"] == ["0.png", "1.png", "2.png", "left/10.png"]
     assert (read["size"], read["subset"]) == (4, "train")
     assert read["labels"]

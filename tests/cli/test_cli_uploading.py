@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from official_clients import needs_sdk, run_script
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
@@ -213,9 +213,7 @@ def test_a_running_mirror_is_a_guard(shell: Shell, own: SimulatedServer, edited:
     assert ended.code == 5
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is not installed"
-)
+@needs_sdk
 def test_the_official_sdk_reads_back_what_was_uploaded(
     shell: Shell, own: SimulatedServer, tmp_path: Path
 ) -> None:
@@ -228,16 +226,8 @@ def test_the_official_sdk_reads_back_what_was_uploaded(
     )
     assert shell("upload", "--pair", "1=one.xml", "--no-backup").code == 0
     given = {"url": own.url, "username": own.username, "password": own.password}
-    done = subprocess.run(
-        [sys.executable, "-c", READ_BACK, json.dumps(given)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)},
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [[1, True, [1.5, 2, 30.25, 40]]]
+    read = json.loads(run_script(READ_BACK, json.dumps(given), tmp_path))
+    assert read == [[1, True, [1.5, 2, 30.25, 40]]]
 
 
 def test_a_read_only_token_is_named_before_anything_is_sent(

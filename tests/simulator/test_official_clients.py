@@ -5,12 +5,9 @@ They run in processes of their own: their warnings and their log are theirs.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
-import os
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -18,29 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from official_clients import needs_cli, needs_sdk, run, run_cli
 
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.simulator.formats.archives import export_archive
 from asynccvat.simulator.threads import serve_in_thread
 from asynccvat.simulator.world.tasks import ReadyArchive
 
-COMMAND: Final = """
-import sys, time
-from cvat_cli.__main__ import main
-from cvat_sdk.core import client
-
-# It looks every five seconds whether an import has ended; it may do so sooner.
-client.sleep = lambda seconds: time.sleep(min(seconds, 0.05))
-sys.exit(main())
-"""
 FORMATS: Final = ("CVAT for images 1.1", "COCO 1.0")
-
-needs_sdk = pytest.mark.skipif(
-    importlib.util.find_spec("cvat_sdk") is None, reason="cvat-sdk is not installed"
-)
-needs_cli = pytest.mark.skipif(
-    importlib.util.find_spec("cvat_cli") is None, reason="cvat-cli is not installed"
-)
 
 UPLOADS: Final = {
     "CVAT for images 1.1": "CVAT 1.1",
@@ -120,17 +102,6 @@ def server() -> Iterator[SimulatedServer]:
         yield running
 
 
-def run(command: list[str], home: Path) -> str:
-    """Return the output of a command that must succeed; its profile and cache are in `home`."""
-    environment = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home)}
-    environment.pop("CVAT_ACCESS_TOKEN", None)
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env=environment
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def run_sdk(
     server: SimulatedServer,
     folder: Path,
@@ -151,13 +122,6 @@ def run_sdk(
         run([sys.executable, "-c", SDK_SCRIPT, json.dumps(given)], folder)
     )
     return told
-
-
-def run_cli(server: SimulatedServer, folder: Path, *arguments: str) -> str:
-    host, _, port = server.url.rpartition(":")
-    credentials = f"{server.username}:{server.password}"
-    where = ["--server-host", host, "--server-port", port, "--auth", credentials]
-    return run([sys.executable, "-c", COMMAND, *where, *arguments], folder)
 
 
 def members(data: bytes) -> dict[str, bytes]:

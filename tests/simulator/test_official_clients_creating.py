@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Final
 
-from test_official_clients import needs_cli, needs_sdk, run, run_cli
+from official_clients import needs_cli, needs_sdk, run, run_cli
 
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
