@@ -57,6 +57,7 @@ class CreateOptions(TransferOptions):
         single: Make one task of all images below the source.
         subset: The subset of the tasks, "" for none.
         skip_others: Leave out files that are no media, instead of refusing the folder.
+        follow_links: Also take the folders that links lead to. Links to files are always followed.
         annotations: Import the annotations that lie beside the media.
         same_name: Also create tasks of a name that a task of the project has already.
         again: Also create tasks that were created before and are gone from the server.
@@ -100,6 +101,13 @@ class CreateOptions(TransferOptions):
         False,
         "--skip-others",
         "Leave out files that are neither media nor annotations, instead of refusing their folder.",
+        Switch(),
+        group=TASKS,
+    )
+    follow_links: bool = option(
+        False,
+        "--follow-links",
+        "Also take the folders that links below SRC lead to; links to files are always followed.",
         Switch(),
         group=TASKS,
     )

@@ -195,6 +195,7 @@ CREATE = {
         "single": True,
         "subset": "train",
         "skip_others": True,
+        "follow_links": True,
         "no_annotations": True,
         "journal": "journal",
         "image_quality": 70,

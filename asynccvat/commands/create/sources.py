@@ -72,12 +72,13 @@ def media_units(
     except OSError as error:
         raise _unreadable(source, error) from error
     if stat.S_ISDIR(status.st_mode):
-        files = sorted(_listed(source), key=lambda one: one.path)
+        listed = _listed(source, follow=options.follow_links)
+        files = sorted(listed, key=lambda one: one.path)
         root = source
     else:
         files = [ListedFile(source.name, status.st_size, status.st_mtime_ns)]
         root = source.parent
-    name = source.absolute().name or "images"
+    name = Path(os.path.normpath(source.absolute())).name or "images"
     units = find_units(files, name, options, frame_order)
     if not units:
         raise ConfigError(
@@ -103,23 +104,33 @@ def _frame_order(order: Path | Sequence[str], options: CreateOptions) -> FrameOr
     return FrameOrder([line for line in lines if line.strip()], said)
 
 
-def _listed(folder: Path) -> Iterator[ListedFile]:
-    """Yield the files below a folder, without hidden ones. Links to folders are not followed.
+def _listed(folder: Path, *, follow: bool) -> Iterator[ListedFile]:
+    """Yield the files below a folder, without hidden ones.
+
+    Args:
+        folder: The folder.
+        follow: Whether links to folders are followed.
 
     Raises:
         ConfigError: A folder cannot be read: what it holds must not be left out in silence.
     """
-    waiting = [""]
+    # Each folder, with the identities of those that it is in, by which a circle of links is found.
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while waiting:
-        below = waiting.pop()
+        below, outer = waiting.pop()
         try:
+            status = (folder / below).stat()
+            here = (status.st_dev, status.st_ino)
+            if here in outer:
+                yield ListedFile(below.rstrip("/"), 0, 0, "is a link to a folder that it is in")
+                continue
             with os.scandir(folder / below) as entries:
                 for entry in entries:
                     if is_litter(entry.name):
                         continue
                     path = f"{below}{entry.name}"
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(f"{path}/")
+                    if entry.is_dir(follow_symlinks=follow):
+                        waiting.append((f"{path}/", outer | {here}))
                     else:
                         yield _listed_file(path, entry)
         except OSError as error:
@@ -133,7 +144,7 @@ def _listed_file(path: str, entry: os.DirEntry[str]) -> ListedFile:
         return ListedFile(path, 0, 0, f"cannot be read: {error.strerror}")
     problem = None
     if stat.S_ISDIR(status.st_mode):
-        problem = "is a link to a folder, which is not followed: put the folder itself there"
+        problem = "is a link to a folder: give --follow-links, or put the folder itself there"
     elif not stat.S_ISREG(status.st_mode):
         problem = "is no file"
     return ListedFile(path, status.st_size, status.st_mtime_ns, problem)

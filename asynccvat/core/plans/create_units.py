@@ -176,7 +176,7 @@ def find_units(
     if order is not None:
         order.check(image.path for group in groups.values() for image in group.images)
     units: list[MediaUnit] = []
-    for folder in sorted(groups, key=natural_key):
+    for folder in sorted(groups, key=lambda one: natural_key(one.rstrip("/"))):
         units += _units_of(groups[folder], options, order)
     return _with_name_problems(units)
 

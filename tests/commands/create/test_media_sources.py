@@ -87,8 +87,38 @@ def test_links_to_files_are_followed_and_links_to_folders_are_named(tmp_path: Pa
     assert problems(source) == [
         "'cam/3.jpg' cannot be read: No such file or directory",
         "'cam/4.jpg' is no file",
-        "'cam/more' is a link to a folder, which is not followed: put the folder itself there",
+        "'cam/more' is a link to a folder: give --follow-links, or put the folder itself there",
     ]
+
+
+def test_links_to_folders_are_followed_on_request(tmp_path: Path) -> None:
+    write(
+        tmp_path, {"src/cam/1.jpg": jpeg(), "elsewhere/2.jpg": jpeg(), "elsewhere/a/3.jpg": jpeg()}
+    )
+    source = tmp_path / "src"
+    for link in ("cam/more", "cam2"):
+        (source / link).symlink_to(tmp_path / "elsewhere")
+    followed = CreateOptions(follow_links=True)
+    units = media_units(source, followed)
+    assert {one.key: [file.path for file in one.files] for one in units} == {
+        "cam": ["cam/1.jpg", "cam/more/2.jpg", "cam/more/a/3.jpg"],
+        "cam2": ["cam2/2.jpg", "cam2/a/3.jpg"],
+    }
+    assert not any(one.problems for one in units)
+    (tmp_path / "elsewhere" / "a" / "back").symlink_to(tmp_path / "elsewhere")
+    assert [one.problems for one in media_units(source, followed)] == [
+        ("'cam/more/a/back' is a link to a folder that it is in",),
+        ("'cam2/a/back' is a link to a folder that it is in",),
+    ]
+
+
+def test_a_source_that_is_named_by_dots_gives_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"town/1.jpg": jpeg(), "town/inner/notes": b""})
+    monkeypatch.chdir(tmp_path / "town" / "inner")
+    (unit,) = media_units(Path(".."), CreateOptions(skip_others=True))
+    assert unit.name == "town"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
