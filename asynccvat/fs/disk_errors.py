@@ -13,12 +13,15 @@ from asynccvat.errors import DiskFullError, DriveError, StoreError
 NO_INODES = "no free inodes: the file system can hold no more files"
 """The text that `files` sets in an `ENOSPC` if bytes are free, but no inodes."""
 
+_ELSEWHERE = "choose another destination"
+"""What to do about a place that cannot be used. `name_elsewhere` names an option instead."""
+
 _FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _OF_THE_DRIVE = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EROFS})
 _REMEDIES = {
-    errno.EACCES: "Give this user the right to write there, or choose another destination.",
-    errno.EPERM: "Give this user the right to write there, or choose another destination.",
-    errno.EROFS: "Mount the file system for writing, or choose another destination.",
+    errno.EACCES: f"Give this user the right to write there, or {_ELSEWHERE}.",
+    errno.EPERM: f"Give this user the right to write there, or {_ELSEWHERE}.",
+    errno.EROFS: f"Mount the file system for writing, or {_ELSEWHERE}.",
     errno.EMFILE: "Raise the limit with `ulimit -n`, or lower --transfers.",
     errno.ENFILE: "Lower --transfers: the whole system is out of file handles.",
     errno.EIO: "The drive failed. Check it before anything else.",
@@ -89,6 +92,11 @@ def explain(
     )
     kind = DriveError if error.errno in _OF_THE_DRIVE else StoreError
     return kind(f"{whose}cannot {doing} {named}: {said}. {remedy}", task_id=task_id, step="store")
+
+
+def name_elsewhere(error: StoreError, option: str) -> None:
+    """Name, in an error of `explain`, the option that names another place than the destination."""
+    error.message = error.message.replace(_ELSEWHERE, f"name another place with {option}")
 
 
 @contextlib.contextmanager

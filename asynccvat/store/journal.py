@@ -85,6 +85,7 @@ class Journal:
         durable: bool = True,
         break_lock: bool = False,
         read_only: bool = False,
+        option: str = "--journal",
     ) -> AsyncIterator[Self]:
         """Open a journal, and lock it against other processes.
 
@@ -97,6 +98,7 @@ class Journal:
             durable: Sync each line before it counts.
             break_lock: Take the lock over from a process that has surely ended.
             read_only: Only read it, without a lock. It may be missing.
+            option: The option by which the user names another place for it.
 
         Raises:
             StoreLockedError: Another process writes it.
@@ -117,7 +119,11 @@ class Journal:
             return lines
 
         try:
-            lines = await threads.run("use", opening)
+            try:
+                lines = await threads.run("use", opening)
+            except StoreError as error:
+                disk_errors.name_elsewhere(error, option)
+                raise
             yield cls(path, lines, written)
         finally:
             if written is not None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from asynccvat.errors import DriveError, StoreError, StoreLockedError
 from asynccvat.fs import files
+from asynccvat.store import journal
 from asynccvat.store.journal import Journal
 
 pytestmark = pytest.mark.anyio
@@ -32,6 +33,26 @@ async def written(folder: Path, *lines: dict[str, Any], **more: Any) -> Path:
 async def lines_of(folder: Path, **more: Any) -> list[Any]:
     async with Journal.open(folder, "here", **WHAT, **more) as journal:
         return list(journal.lines)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [
+        (errno.EACCES, "Give this user the right to write there, or name another place with "),
+        (errno.EROFS, "Mount the file system for writing, or name another place with "),
+    ],
+)
+@pytest.mark.parametrize("option", ["--journal", "--log"])
+async def test_a_place_that_cannot_be_written_to_has_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, says: str, option: str
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(journal, "make_folders", failing)
+    with pytest.raises(StoreError) as refused:
+        await written(tmp_path / "backups", option=option)
+    assert str(refused.value).endswith(f"{os.strerror(number)}. {says}{option}.")
 
 
 async def test_lines_are_read_back_in_their_order(tmp_path: Path) -> None:

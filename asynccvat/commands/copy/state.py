@@ -99,6 +99,7 @@ class CopyState:
                     durable=options.durable,
                     break_lock=options.break_lock,
                     read_only=read_only,
+                    option="--state",
                 )
             )
             ledger = read_entries(journal.lines, where=repr(str(journal.path)))

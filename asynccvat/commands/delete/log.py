@@ -55,6 +55,7 @@ class DeletionLog:
             organization=client.organization,
             durable=options.durable,
             break_lock=options.break_lock,
+            option="--log",
         ) as journal:
             yield cls(journal, options.target)
 

@@ -162,6 +162,7 @@ class CloudRun:
             durable=self._options.durable,
             break_lock=self._options.break_lock,
             read_only=read_only,
+            option="--record",
         ) as journal:
             yield journal
 
