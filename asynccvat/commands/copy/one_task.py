@@ -2,7 +2,7 @@
 
 Each step is in the journals before the call that it announces. An earlier copy goes only after the
 new one stands, is compared and is noted. `commands.copy.sending` passes the backup on,
-`commands.restore.making` makes the call that counts.
+`commands.restore.making` makes the call that counts, `commands.copy.removal` removes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import msgspec
 from asynccvat.client import internals
 from asynccvat.client.lookups import TaskLookups
 from asynccvat.commands.copy.comparison import ReadCopy, compare, look_at
+from asynccvat.commands.copy.removal import CopyRemover
 from asynccvat.commands.copy.sending import BackupSender, PassedBackup
 from asynccvat.commands.copy.state import BothSides
 from asynccvat.commands.restore.making import BackupMaker
 from asynccvat.core.models import Job, TargetKind, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.comparison import ComparedTask
-from asynccvat.core.plans.copy import edited
 from asynccvat.core.plans.copy_steps import (
     CopyReason,
     CopyTask,
@@ -34,15 +34,13 @@ from asynccvat.core.plans.copy_steps import (
     RemoveCopy,
     UpdateCopy,
 )
-from asynccvat.core.records.copies import Begun, Copied, Gone, source_state
+from asynccvat.core.records.copies import Begun, Copied, Made, source_state, target_state
 from asynccvat.core.records.restores import Failed
 from asynccvat.core.selections.selection import JobSelection
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
-    CopyChangedError,
     CopyDiffersError,
     CopyError,
-    NotFoundError,
     RequestUncertainError,
     ResponseError,
 )
@@ -96,6 +94,7 @@ class TaskCopier:
         self._lookups = lookups
         self._projects = projects
         self._jobs = jobs
+        self._remover = CopyRemover(sides)
         self._begun: set[int] = set()
         self._standing: dict[int, TaskOutcome] = {}
 
@@ -114,7 +113,7 @@ class TaskCopier:
         if task_id not in self._standing:
             self._standing[task_id] = await self._copy(step)
         if step.previous is not None:
-            await self._remove(step.previous)
+            await self._remover.remove(step.previous)
         return self._standing.pop(task_id)
 
     async def _copy(self, step: CopyTask | FinishCopy) -> TaskOutcome:
@@ -122,14 +121,18 @@ class TaskCopier:
         clock = asyncio.get_running_loop().time
         started, task = clock(), step.task
         if isinstance(step, CopyTask) and step.discard is not None:
-            await self._discard(task.id, step.discard)
+            await self._remover.discard(task.id, step.discard)
         begun = step.begun if isinstance(step, FinishCopy) else await self._begin(task)
         passed = PassedBackup(task.id, begun.key)
         copy = await self._make(task, begun, passed, again=isinstance(step, FinishCopy))
+        changed = await self._changed_since_made(task.id, copy)
         await self._place(task, copy)
         read = await self._compare(task, begun, copy)
-        look = await look_at(self._target, read.copy, jobs=read.jobs, raw=read.raw)
-        await self._state.note(Copied(task.id, copy, begun.source, look.state))
+        left = (await look_at(self._target, read.copy, jobs=read.jobs, raw=read.raw)).state
+        if changed:
+            # No later state is like this one, so that the copy is not replaced without a word.
+            left = msgspec.structs.replace(left, updated_date="", annotations="")
+        await self._state.note(Copied(task.id, copy, begun.source, left))
         return TaskOutcome(
             task_id=task.id,
             name=task.name,
@@ -142,6 +145,7 @@ class TaskCopier:
             seconds=clock() - started,
             new_id=copy,
             compared=read.compared,
+            warnings=(f"its copy was changed since it was made: {changed}",) if changed else (),
         )
 
     async def remove(self, step: RemoveCopy) -> TaskOutcome:
@@ -151,7 +155,7 @@ class TaskCopier:
             CopyChangedError: It was changed.
             AsyncCvatError: The target refuses it, or cannot be asked.
         """
-        await self._remove(step.copied)
+        await self._remover.remove(step.copied)
         return TaskOutcome(
             task_id=step.copied.task,
             name=step.copied.target.name,
@@ -169,7 +173,7 @@ class TaskCopier:
         """
         task, left = step.task, step.copied.target
         now = await self._target.task(step.copied.copy)
-        await self._check_as_left(step.copied, now, "its jobs are not set", "sets them")
+        await self._remover.check_as_left(step.copied, now, "its jobs are not set", "sets them")
         changed = await self._set_jobs(task.id, now.id)
         look = await look_at(self._target, now, known_date=left.updated_date)
         state = look.state
@@ -254,6 +258,15 @@ class TaskCopier:
             self._maker.give_another_chance(begun.key)
         return await self._maker.make(order, send)
 
+    async def _changed_since_made(self, task_id: int, copy: int) -> str:
+        """Note what the target made. Return how it was changed since an earlier note, "" if not."""
+        now = await self._lookups.task(copy)
+        noted = self._state.ledger.made.get(task_id)
+        if noted is not None and noted.copy == copy:
+            return await self._remover.changed_since(noted, now)
+        await self._state.note(Made(task_id, copy, now.project_id, target_state(now)))
+        return ""
+
     async def _place(self, task: Task, copy: int) -> None:
         """Move a copy into its project, and set its jobs."""
         calls = internals(self._target).restores
@@ -289,6 +302,9 @@ class TaskCopier:
         read = await compare(self._source, self._lookups, task, copy)
         if not read.compared.differences:
             return read
+        # It stays until a user has looked at it, so all of it is noted.
+        look = await look_at(self._target, read.copy, jobs=read.jobs, raw=read.raw)
+        await self._state.note(Made(task.id, copy, read.copy.project_id, look.state))
         now = await self._source.task(task.id)
         if now.updated_date != begun.source.updated_date:
             raise CopyError(
@@ -311,64 +327,12 @@ class TaskCopier:
         found.compared = compared
         return found
 
-    # --- what goes ----------------------------------------------------------------------------
-
-    async def _remove(self, copied: Copied) -> None:
-        """Remove a copy that is as we left it. It is read again right before."""
-        try:
-            now = await self._target.task(copied.copy)
-        except NotFoundError:
-            await self._state.note(Gone(copied.copy))
-            return
-        await self._check_as_left(copied, now, "is not removed", "removes it")
-        await internals(self._target).deletions.discard(copied.copy)
-        await self._state.note(Gone(copied.copy))
-
-    async def _check_as_left(self, copied: Copied, now: Task, what: str, overwrite: str) -> None:
-        """Check that a copy is as we left it, unless that does not matter.
-
-        Raises:
-            CopyChangedError: It was changed.
-        """
-        if self._options.overwrite:
-            return
-        look = await look_at(self._target, now, known_date=copied.target.updated_date)
-        how = edited(copied.target, look)
-        if how:
-            raise CopyChangedError(
-                f"task {copied.copy} of the target, a copy of task {copied.task}, {what}: {how}. "
-                f"Look at it; --overwrite {overwrite}.",
-                task_id=copied.task,
-                step="remove",
-            )
-
-    async def _discard(self, task_id: int, copy: int) -> None:
-        """Remove what an interrupted run made of an earlier state, unless it was worked on."""
-        try:
-            await self._target.task(copy)
-        except NotFoundError:
-            return
-        jobs = await self._target.jobs(JobSelection(task_ids=[copy]))
-        if any(_is_worked_on(job) for job in jobs) and not self._options.overwrite:
-            raise CopyChangedError(
-                f"task {copy} of the target was made of task {task_id} by an interrupted run, and "
-                "was worked on since. Look at it; --overwrite removes it.",
-                task_id=task_id,
-                step="remove",
-            )
-        await internals(self._target).deletions.discard(copy)
-
     def _address(self, copy: int) -> str:
         return f"{self._target.origin}/tasks/{copy}"
 
 
 def _place(job: Job) -> tuple[int | None, int | None, str | None]:
     return job.start_frame, job.stop_frame, job.type
-
-
-def _is_worked_on(job: Job) -> bool:
-    begun = (job.stage, job.state) not in (("annotation", "new"), (None, None))
-    return begun or job.assignee is not None or job.issue_count > 0
 
 
 def _uncertain(task: Task) -> RequestUncertainError:

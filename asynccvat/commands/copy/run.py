@@ -14,7 +14,7 @@ from asynccvat.commands.copy.projects import make_projects
 from asynccvat.commands.copy.reading import read_facts
 from asynccvat.commands.copy.state import BothSides, CopyState, side_of
 from asynccvat.core.copy_options import CopyOptions
-from asynccvat.core.plans.copy import CopyFacts, plan_copy, with_projects
+from asynccvat.core.plans.copy import CopyFacts, copies_to_forget, plan_copy, with_projects
 from asynccvat.core.plans.copy_steps import (
     CopyPlan,
     CopyReason,
@@ -26,7 +26,7 @@ from asynccvat.core.plans.copy_steps import (
     SkipCopy,
     UpdateCopy,
 )
-from asynccvat.core.records.copies import SideName
+from asynccvat.core.records.copies import Gone, SideName
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, ConfigError, CopyError, NotFoundError
 from asynccvat.events import ListingRead, Planned
@@ -98,6 +98,8 @@ class CopyRun:
             run.emit(ListingRead(len(facts.listing.tasks), facts.listing.complete))
             run.emit(_planned(plan))
             _warn_of(plan, report)
+            for copy in copies_to_forget(facts):
+                await state.note(Gone(copy))
             report.set_listing(complete=facts.listing.complete, guard=plan.guard)
             projects = await make_projects(self._target, state, facts.projects)
             plan = with_projects(plan, projects)

@@ -186,6 +186,16 @@ def copies_to_look_at(
     return (*changed, *removed, *ledger.replaced)
 
 
+def copies_to_forget(facts: CopyFacts) -> tuple[int, ...]:
+    """Return the copies that the target does not have any more, and that nothing is to replace."""
+    gone = [
+        facts.ledger.copies[task].copy
+        for task, presence in facts.presence.items()
+        if presence is Presence.GONE
+    ]
+    return tuple([copy for copy in (*facts.ledger.replaced, *gone) if copy in facts.lost])
+
+
 def is_due(task: Task, ledger: CopyLedger, lost: Collection[int]) -> bool:
     """Return whether a task has no copy of what it holds now, so that a backup of it is needed."""
     copied = ledger.copies.get(task.id)

@@ -114,6 +114,17 @@ class TargetState(msgspec.Struct, frozen=True):
     assignee: int | None = None
 
 
+def target_state(task: Task) -> TargetState:
+    """Return how a copy is now, as far as a list shows it."""
+    return TargetState(
+        task.updated_date,
+        name=task.name,
+        subset=task.subset or "",
+        size=task.size,
+        assignee=None if task.assignee is None else task.assignee.id,
+    )
+
+
 class Copied(msgspec.Struct, frozen=True, tag_field="entry", tag="copied"):
     """A task was copied, and both sides were equal.
 
@@ -128,6 +139,27 @@ class Copied(msgspec.Struct, frozen=True, tag_field="entry", tag="copied"):
     copy: int
     source: SourceState
     target: TargetState
+
+
+class Made(msgspec.Struct, frozen=True, tag_field="entry", tag="made"):
+    """The target made a task, which is not known to be equal yet.
+
+    Attributes:
+        task: The task at the source.
+        copy: What was made at the target.
+        project_id: Its project, None outside any.
+        target: How it was then. Without `jobs`, only its date and what a list shows were read.
+    """
+
+    task: int
+    copy: int
+    project_id: int | None
+    target: TargetState
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its jobs and annotations were read, too."""
+        return bool(self.target.jobs)
 
 
 class Begun(msgspec.Struct, frozen=True, tag_field="entry", tag="begun"):
@@ -174,7 +206,7 @@ class Sides(msgspec.Struct, frozen=True, tag_field="entry", tag="sides"):
     source: SideName
 
 
-CopyEntry = Sides | ProjectPair | Begun | Copied | Gone
+CopyEntry = Sides | ProjectPair | Begun | Made | Copied | Gone
 
 
 def read_entries(lines: Iterable[Any], *, where: str) -> CopyLedger:
@@ -209,6 +241,7 @@ class CopyLedger:
         projects: The target's project of each project of the source.
         copies: The copy of each task that has one.
         begun: The last attempt of each task that was begun and not compared yet.
+        made: What the target made of these tasks, where that is known.
         attempts: How often each task was begun.
         replaced: Copies that a newer one replaces, and that are still to be removed, by their ids
             at the target.
@@ -218,6 +251,7 @@ class CopyLedger:
     projects: dict[int, int] = field(default_factory=dict)
     copies: dict[int, Copied] = field(default_factory=dict)
     begun: dict[int, Begun] = field(default_factory=dict)
+    made: dict[int, Made] = field(default_factory=dict)
     attempts: Counter[int] = field(default_factory=Counter)
     replaced: dict[int, Copied] = field(default_factory=dict)
 
@@ -232,8 +266,11 @@ class CopyLedger:
                 if task not in self.begun or self.begun[task].key != entry.key:
                     self.attempts[task] += 1
                 self.begun[task] = entry
+            case Made(task=task):
+                self.made[task] = entry
             case Copied(task=task):
                 self.begun.pop(task, None)
+                self.made.pop(task, None)
                 earlier = self.copies.get(task)
                 if earlier is not None and earlier.copy != entry.copy:
                     self.replaced[earlier.copy] = earlier

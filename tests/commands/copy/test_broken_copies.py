@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from two_servers import TwoServers, two_servers
 
 import asynccvat
 from asynccvat import Selection
 from asynccvat.archives.relay import MemberCheck
+from asynccvat.client import internals
 from asynccvat.commands.copy.state import CopyState, side_of
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.models import TargetKind
@@ -283,6 +285,53 @@ async def test_what_was_made_of_an_earlier_state_stays_if_it_was_worked_on(
     await equal(both, await both.copy(ONE, overwrite=True))
 
 
+async def test_what_was_made_of_an_earlier_state_stays_if_it_was_annotated(
+    both: TwoServers,
+) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", edit_task=1))
+    await both.copy(ONE)
+    both.old.world.change_task(1, subset="Other")
+    both.new.edit_task(1)
+    (failure,) = (await both.copy(ONE)).failures
+    assert "was worked on since: its annotations changed" in str(failure.error)
+    assert 1 in both.new.world.tasks
+    await equal(both, await both.copy(ONE, overwrite=True))
+
+
+async def test_what_was_made_and_never_compared_stays_if_it_was_annotated(
+    both: TwoServers,
+) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", status=403))
+    assert not (await both.copy(ONE)).ok
+    both.old.world.change_task(1, subset="Other")
+    both.new.edit_task(1)
+    (failure,) = (await both.copy(ONE)).failures
+    assert "was worked on since: its date moved" in str(failure.error)
+    await equal(both, await both.copy(ONE, overwrite=True))
+
+
+async def test_a_copy_that_was_changed_before_it_was_compared_is_not_replaced(
+    both: TwoServers,
+) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", status=403))
+    assert not (await both.copy(ONE)).ok
+    content = msgspec.json.decode((await both.target.annotations(1)).raw)
+    shapes = [without_id(one) for one in content["shapes"]]
+    shapes[0]["points"][0] += 1
+    others = {kind: [without_id(one) for one in content[kind]] for kind in ("tags", "tracks")}
+    await internals(both.target).replace_annotations(
+        1, msgspec.json.encode({"version": 0, "shapes": shapes, **others})
+    )
+    second = await both.copy(ONE)
+    assert second.ok
+    assert "its copy was changed since it was made" in second.outcomes[0].warnings[0]
+    both.old.edit_task(1)
+    (failure,) = (await both.copy(ONE)).failures
+    assert failure.reason == "edited"
+    assert set(both.new.world.tasks) == {1}
+    await equal(both, await both.copy(ONE, overwrite=True))
+
+
 async def test_what_was_made_of_an_earlier_state_may_be_gone(both: TwoServers) -> None:
     both.fail(Fault(path=r"/api/tasks/1/annotations", edit_task=1))
     await both.copy(ONE)
@@ -320,6 +369,15 @@ async def test_an_upload_goes_on_in_the_next_run(both: TwoServers) -> None:
     later = both.new.calls[before:]
     assert sum(call.method == "POST" and "/backup" in call.path for call in later) == 1
     assert report.outcomes[0].transferred < report.outcomes[0].bytes
+
+
+def without_id(annotation: dict[str, Any]) -> dict[str, Any]:
+    """An annotation as it is written: the ids in it are the server's."""
+    return {
+        key: [without_id(one) for one in value] if key in ("shapes", "elements") else value
+        for key, value in annotation.items()
+        if key != "id"
+    }
 
 
 # --- members ------------------------------------------------------------------------------------

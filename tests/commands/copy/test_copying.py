@@ -90,6 +90,21 @@ async def test_a_deleted_task_is_named_and_its_copy_goes_with_the_expected_numbe
     assert (await both.copy()).ok
 
 
+async def test_a_task_that_both_sides_lack_is_named_no_more(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy()).outcomes}
+    both.old.delete_task(2)
+    both.new.delete_task(first[2])
+    both.new.delete_task(first[1])
+    report = await both.copy()
+    assert reasons(report)[1] == ("copied", "missing")
+    assert not any("deleted at the source" in warning for warning in report.warnings)
+    await both.copy()
+    before = len(both.new.calls)
+    assert (await both.copy(prune=True, expect=0)).ok
+    asked = [call.path for call in both.new.calls[before:]]
+    assert not {f"/api/tasks/{first[1]}", f"/api/tasks/{first[2]}"} & set(asked)
+
+
 async def test_a_copy_that_was_changed_at_the_target_is_not_replaced(both: TwoServers) -> None:
     first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
     copy = first[3]

@@ -14,6 +14,7 @@ from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.plans.copy import (
     CopyFacts,
     CopyLook,
+    copies_to_forget,
     copies_to_look_at,
     edited,
     is_due,
@@ -311,6 +312,16 @@ def test_a_changed_copy_of_a_deleted_task_stays() -> None:
     hidden = gone(hidden={12})
     assert isinstance(plan_copy(hidden, options).steps[0], RefuseCopy)
     assert not plan_copy(gone(lost={12}), options).steps
+
+
+def test_copies_that_both_sides_lack_are_forgotten() -> None:
+    old = Copied(147, 11, SourceState("0"), LEFT)
+    known = ledger(COPIED, replaced={11: old})
+    given = facts(ledger=known, presence={147: Presence.GONE})
+    assert copies_to_forget(given) == ()
+    assert copies_to_forget(replace(given, lost={11, 12})) == (11, 12)
+    still = replace(given, presence={147: Presence.ELSEWHERE}, lost={11, 12})
+    assert copies_to_forget(still) == (11,)
 
 
 def test_a_task_outside_the_selection_is_not_gone() -> None:

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import Task
+from asynccvat.core.models import Owner, Task
 from asynccvat.core.records.copies import (
     Begun,
     Copied,
     CopyLedger,
     Gone,
+    Made,
     ProjectPair,
     SideName,
     Sides,
@@ -24,6 +25,7 @@ from asynccvat.core.records.copies import (
     read_entries,
     source_state,
     state_name,
+    target_state,
 )
 from asynccvat.errors import StoreError
 
@@ -64,6 +66,31 @@ def test_the_same_copy_noted_again_replaces_nothing() -> None:
 
 def test_a_copy_that_is_gone_leaves_its_task_without_one() -> None:
     assert not ledger_of(copied(147, 3), Gone(3)).copies
+
+
+def test_what_was_made_is_known_until_it_is_equal() -> None:
+    task = Task(id=3, name="street", updated_date="9", size=5, assignee=Owner(id=4))
+    listed = Made(147, 3, 7, target_state(task))
+    ledger = ledger_of(listed)
+    assert ledger.made == {147: listed}
+    assert listed.target == TargetState("9", name="street", size=5, assignee=4)
+    assert not listed.is_whole
+    assert Made(147, 3, 7, TargetState("9", jobs="digest")).is_whole
+    ledger.note(copied(147, 3))
+    assert not ledger.made
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (SourceState("1", 5, 3, "jobs"), True),
+        (SourceState("2", 5, 3), False),
+        (SourceState("1", 6, 3), False),
+        (SourceState("1", 5, 4), False),
+    ],
+)
+def test_states_of_jobs_are_not_in_a_backup(other: SourceState, same: bool) -> None:
+    assert SourceState("1", 5, 3).has_content_of(other) is same
 
 
 def test_each_attempt_has_a_name_of_its_own() -> None:
