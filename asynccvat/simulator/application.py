@@ -266,6 +266,8 @@ def _handler(call: Call, match: RouteMatch) -> Handler:
         RefusedError: 405, or 500 for HEAD, which fails on CVAT: seen on tasks and downloads.
     """
     method = call.request.method
+    if method in ("HEAD", "OPTIONS") and method not in match.route.allow:
+        raise detail(405, f'Method "{method}" not allowed.')
     if method == "OPTIONS":
         return describe
     if method == "HEAD" and "HEAD" not in match.route.methods:

@@ -267,7 +267,7 @@ def _check(given: dict[str, Any], type_: Any) -> None:
     found |= _wrong_events(given.get("events"))
     if found:
         raise RefusedError(ServerResponse(400, encode(found)))
-    if not set(given["events"]) <= set(EVENTS[type_]):
+    if not set(given["events"]) <= set(EVENTS[str(type_)]):
         raise field_error("non_field_errors", f"Invalid events list for {type_} webhook")
 
 

@@ -1,4 +1,4 @@
-"""What a simulated server holds: projects, tasks, jobs and organizations, and their changes.
+"""What a simulated server holds: projects, tasks and organizations, and their changes.
 
 Every change moves `version`, which tells that responses made earlier are out of date.
 """
@@ -7,38 +7,28 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.world.annotations import Annotations, Label
-from asynccvat.simulator.world.changes import Change, Resource
 from asynccvat.simulator.world.content import project_labels
 from asynccvat.simulator.world.generation import generate_tasks
-from asynccvat.simulator.world.holdings import Holdings
-from asynccvat.simulator.world.issues import Issue
 from asynccvat.simulator.world.job_annotations import annotations_of_job
 from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.relabel import relabel
-from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
+from asynccvat.simulator.world.reported_holdings import FIRST_ID, ReportedHoldings
+from asynccvat.simulator.world.tasks import Project, Task
 from asynccvat.simulator.world.users import ADMIN, User
 
-_FIRST_ID: Final = 1_000_001
-"""What clients create is numbered from here: annotations, labels, attributes, jobs.
 
-Generated annotations are numbered from 1 in each task, and the job of a generated task like it.
-"""
-
-
-class World(Holdings):
+class World(ReportedHoldings):
     """The projects, tasks and organizations of a server.
 
     Attributes:
         annotation_ids: Numbers for new annotations.
         label_ids: Numbers for new labels.
         attribute_ids: Numbers for new attributes of labels.
-        job_ids: Numbers for new jobs.
-        watchers: Functions that are called with each change.
     """
 
     def __init__(self, options: SimulatorOptions) -> None:
@@ -61,13 +51,9 @@ class World(Holdings):
             video_tasks=options.video_tasks,
         )
         super().__init__(generated.projects, generated.tasks)
-        self.annotation_ids: Iterator[int] = itertools.count(_FIRST_ID)
-        self.label_ids: Iterator[int] = itertools.count(_FIRST_ID)
-        self.attribute_ids: Iterator[int] = itertools.count(_FIRST_ID)
-        self.watchers: list[Callable[[Change], None]] = []
-        self.job_ids: Iterator[int] = itertools.count(_FIRST_ID)
-        self._tasks_of_jobs: dict[int, int] = {}
-        self._last_issue = 0
+        self.annotation_ids: Iterator[int] = itertools.count(FIRST_ID)
+        self.label_ids: Iterator[int] = itertools.count(FIRST_ID)
+        self.attribute_ids: Iterator[int] = itertools.count(FIRST_ID)
         self._last_project = max(self.projects, default=0)
         self._last_task = max(self.tasks, default=0)
 
@@ -98,11 +84,11 @@ class World(Holdings):
                 for job in task.own_jobs
             )
             task = dataclasses.replace(task, own_jobs=dated)
-        self._store(task)
+        self.store(task)
         for job, changed in zip(before.jobs(), task.jobs(), strict=True):
             if job != changed:
-                self._report(job, changed, task)
-        self._report(before, task)
+                self.report(job, changed, task)
+        self.report(before, task)
         self.touch_project(task)
         return task
 
@@ -126,8 +112,8 @@ class World(Holdings):
         """
         fields.setdefault("updated_date", self._clock.now())
         before = self.tasks[task_id]
-        task = self._store(dataclasses.replace(before, **fields))
-        self._report(before, task)
+        task = self.store(dataclasses.replace(before, **fields))
+        self.report(before, task)
         return task
 
     def delete_task(self, task_id: int) -> None:
@@ -139,8 +125,8 @@ class World(Holdings):
         self.version += 1
         task = self.tasks.pop(task_id)
         for job in task.jobs():
-            self._report(job, None, task)
-        self._report(task, None)
+            self.report(job, None, task)
+        self.report(task, None)
         for issue in [one for one in self.issues.values() if one.task_id == task_id]:
             del self.issues[issue.id]
 
@@ -154,7 +140,7 @@ class World(Holdings):
             self.delete_task(task.id)
         project = self.projects.pop(project_id)
         self.version += 1
-        self._report(project, None)
+        self.report(project, None)
         self.webhooks.delete_of_project(project_id)
 
     def add_task(
@@ -195,8 +181,8 @@ class World(Holdings):
         )
         if like is not None:
             task = dataclasses.replace(task, content=like.content)
-        task = self._store(dataclasses.replace(task, **fields))
-        self._report(None, task)
+        task = self.store(dataclasses.replace(task, **fields))
+        self.report(None, task)
         return task
 
     def fill_task(
@@ -227,15 +213,15 @@ class World(Holdings):
                 **fields,
             },
         )
-        jobs = [self._job(task, start, stop) for start, stop in segments or task.segments()]
+        jobs = [self.make_job(task, start, stop) for start, stop in segments or task.segments()]
         task = dataclasses.replace(task, own_jobs=tuple(jobs))
         for job in jobs:
-            self._report(None, job, task)
-        self._report(before, task)
+            self.report(None, job, task)
+        self.report(before, task)
         # Seen on 2.64: the worker stores the task once more, with another date.
         dated = fields.get("updated_date") or self._clock.now()
-        again = self._store(dataclasses.replace(task, updated_date=dated))
-        self._report(task, again)
+        again = self.store(dataclasses.replace(task, updated_date=dated))
+        self.report(task, again)
         return again
 
     def move_task(self, task_id: int, project_id: int) -> Task:
@@ -256,7 +242,7 @@ class World(Holdings):
         project = Project(number, name, own, now, now, **fields)
         self.version += 1
         self.projects[number] = project
-        self._report(None, project)
+        self.report(None, project)
         return project
 
     def touch_project(self, task: Task) -> None:
@@ -278,105 +264,8 @@ class World(Holdings):
         project = dataclasses.replace(before, **fields)
         self.version += 1
         self.projects[project_id] = project
-        self._report(before, project)
+        self.report(before, project)
         if "labels" in fields:
             for task in self.project_tasks(project_id):
                 self.change_task(task.id, labels=project.labels)
         return project
-
-    def job(self, job_id: int) -> Job | None:
-        """Return the job of that id."""
-        task = self.tasks.get(self._tasks_of_jobs.get(job_id, job_id))
-        jobs = task.jobs() if task is not None else ()
-        return next((job for job in jobs if job.id == job_id), None)
-
-    def change_job(self, job_id: int, **fields: Any) -> Job:
-        """Change fields of a job and its date; the date of its task stays.
-
-        Raises:
-            KeyError: There is no such job.
-        """
-        job = self.job(job_id)
-        if job is None:
-            raise KeyError(job_id)
-        task = self.tasks[job.task_id]
-        changed = dataclasses.replace(job, **{"updated_date": self._clock.now(), **fields})
-        jobs = tuple(changed if one.id == job_id else one for one in task.jobs())
-        revision = task.job_revision + ("given" in fields)
-        task = self._store(dataclasses.replace(task, own_jobs=jobs, job_revision=revision))
-        self._report(job, changed, task)
-        return changed
-
-    def add_job(self, task_id: int, type_: JobType, frames: tuple[int, ...] | None = None) -> Job:
-        """Add a ground truth job or a replica to a task with data.
-
-        Raises:
-            KeyError: There is no such task.
-        """
-        task = self.tasks[task_id]
-        parent = task.jobs()[0].id if type_ == "consensus_replica" else None
-        made = self._job(task, 0, (task.size or 1) - 1)
-        job = dataclasses.replace(made, type=type_, frames=frames, parent_job_id=parent)
-        task = self._store(dataclasses.replace(task, own_jobs=(*task.jobs(), job)))
-        self._report(None, job, task)
-        return job
-
-    def _job(self, task: Task, start: int, stop: int) -> Job:
-        now = self._clock.now()
-        return Job(
-            id=next(self.job_ids),
-            task_id=task.id,
-            project_id=task.project_id,
-            status="annotation",
-            stage="annotation",
-            state="new",
-            start_frame=start,
-            stop_frame=stop,
-            created_date=now,
-            updated_date=now,
-            task_name=task.name,
-        )
-
-    def add_issue(
-        self, job_id: int, message: str, frame: int = 0, *, resolved: bool = False
-    ) -> Issue:
-        """Add an issue to a job.
-
-        Raises:
-            KeyError: There is no such job.
-        """
-        job = self.job(job_id)
-        if job is None:
-            raise KeyError(job_id)
-        number = self._last_issue = self._last_issue + 1
-        now = self._clock.now()
-        issue = Issue(number, job_id, job.task_id, frame, message, ADMIN, now, resolved)
-        self.issues[number] = issue
-        self._report(None, issue)
-        return issue
-
-    def resolve_issue(self, issue_id: int, *, resolved: bool = True) -> Issue:
-        """Resolve an issue, or open it again.
-
-        Raises:
-            KeyError: There is no such issue.
-        """
-        before = self.issues[issue_id]
-        issue = dataclasses.replace(before, resolved=resolved)
-        self.issues[issue_id] = issue
-        self._report(before, issue)
-        return issue
-
-    def _report(
-        self, before: Resource | None, after: Resource | None, task: Task | None = None
-    ) -> None:
-        """Tell the watchers of a change; that of a job comes with its task."""
-        for watch in self.watchers:
-            watch(Change(before, after, task))
-
-    def _store(self, task: Task) -> Task:
-        self.version += 1
-        for job in task.own_jobs or ():
-            self._tasks_of_jobs[job.id] = task.id
-        self.tasks[task.id] = task
-        return task
