@@ -107,6 +107,10 @@ class RunFileError(ConfigError):
         self.problems = tuple(problems)
 
 
+class EarlierStepError(AsyncCvatError):
+    """A step of a run file that deletes was not run, because an earlier step did not succeed."""
+
+
 class TransportError(AsyncCvatError):
     """The connection to the server failed before the answer was complete."""
 

@@ -87,6 +87,7 @@ def exit_code(error: BaseException) -> ExitCode:
             | errors.UploadError()
             | errors.RestoreError()
             | errors.CopyError()
+            | errors.EarlierStepError()
             | errors.TimeLimitError()
         ):
             return ExitCode.SOME_FAILED

@@ -37,6 +37,7 @@ _ORDER = (
     "move",
     "remove",
     "delete",
+    "pass over",
     "refuse",
     "skip",
     "keep",
@@ -90,7 +91,7 @@ def show_end(
 
 def plan_code(counts: Mapping[str, int], guards: Sequence[str] = ()) -> ExitCode:
     """Return the exit code that a run would have."""
-    if counts.get("refuse"):
+    if counts.get("refuse") or counts.get("pass over"):
         return ExitCode.SOME_FAILED
     return ExitCode.REFUSED if guards else ExitCode.DONE
 
@@ -105,7 +106,7 @@ def _explain(steps: Sequence[Step]) -> None:
     for step in steps:
         if "error" in step:
             output.remark(f"refused: {ended(printable(step['error']))}")
-        elif "detail" in step:
+        elif step.get("detail"):
             target = next((kind for kind in _OTHERS if f"{kind}_id" in step), TargetKind.TASK)
             what = (target, step["step"], step["detail"])
             tasks.setdefault(what, []).append(step[f"{target}_id"])

@@ -92,7 +92,7 @@ def check_selection(selection: Selection, options: DeleteOptions) -> None:
     if not narrowing:
         raise ConfigError(
             "deleting needs a filter: nothing says which. Name them, for example with "
-            "--project-id 5 or -t 147. Deleting everything is not offered."
+            "--project-id 5 or --task-id 147. Deleting everything is not offered."
         )
     if options.projects and (selection.task_ids is not None or selection.subset is not None):
         raise ConfigError(

@@ -15,6 +15,7 @@ from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
+from asynccvat.core.delete_options import DeleteOptions
 from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.restore_options import ImportOptions, RestoreOptions
@@ -35,7 +36,7 @@ from asynccvat.runfiles.value_types import (
 )
 
 DOWNLOAD, UPLOAD, MIRROR = "download_cvat_tasks", "upload_anno_with_cvat_tasks", "mirror"
-CREATE, BACKUP, RESTORE, COPY = "create", "backup", "restore", "copy"
+CREATE, BACKUP, RESTORE, COPY, DELETE = "create", "backup", "restore", "copy", "delete"
 
 EXPORT_TO_CLOUD, IMPORT_DATASET = "export_to_cloud", "import_dataset"
 
@@ -50,6 +51,7 @@ NAMES = {
     RESTORE: RESTORE,
     EXPORT_TO_CLOUD: EXPORT_TO_CLOUD,
     COPY: COPY,
+    DELETE: DELETE,
     IMPORT_DATASET: IMPORT_DATASET,
 }
 """The names that a file may use for a task, with the one that steps and reports have."""
@@ -256,6 +258,23 @@ PARAMETERS = {
             **_keys(Selection),
             **_keys(CopyOptions),
         }
+    ),
+    DELETE: MappingType(
+        {
+            "yes": MappingKey(
+                BooleanType(), "Delete. Without it, the file can only be tried with --dry-run."
+            ),
+            "expect": MappingKey(
+                IntegerType(0, 37), "The number that a dry run showed. 'yes' needs it."
+            ),
+            "plan": MappingKey(
+                TextType(is_path=True),
+                "What `asynccvat delete --plan FILE` saw: only what is unchanged since is deleted.",
+            ),
+            **_keys(Selection),
+            **_keys(DeleteOptions),
+        },
+        either=tuple((key,) for key in _keys(Selection)),
     ),
     EXPORT_TO_CLOUD: MappingType(
         {

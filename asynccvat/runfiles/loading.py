@@ -17,6 +17,7 @@ from asynccvat.runfiles.declarations import (
     BACKUP,
     COPY,
     CREATE,
+    DELETE,
     DOWNLOAD,
     EXPORT_TO_CLOUD,
     IMPORT_DATASET,
@@ -28,10 +29,11 @@ from asynccvat.runfiles.declarations import (
     UPLOAD,
 )
 from asynccvat.runfiles.nodes import FilePosition, MappingEntry, NodeReader, described
-from asynccvat.runfiles.step_builder import StepBuilder, StepHead
+from asynccvat.runfiles.step_builder import StepBuilder
 from asynccvat.runfiles.steps import (
     RunFile,
     RunFileStep,
+    StepHead,
 )
 from asynccvat.runfiles.value_types import TextType
 from asynccvat.settings.values import SECRETS, SettingValue
@@ -124,6 +126,7 @@ class _Loader:
             RESTORE: self._builder.restore,
             EXPORT_TO_CLOUD: self._builder.export_to_cloud,
             COPY: self._builder.copy,
+            DELETE: self._builder.delete,
         }
         return build[task](head, section)
 

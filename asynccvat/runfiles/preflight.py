@@ -26,6 +26,7 @@ from asynccvat.runfiles.steps import (
     CopyStep,
     CreationStep,
     DatasetStep,
+    DeletionStep,
     DownloadStep,
     MirrorStep,
     RestoreStep,
@@ -78,8 +79,8 @@ class _Check:
                 await self._dimensions(step, tasks)
         elif isinstance(step, MirrorStep):
             await self._mirror(step)
-        elif isinstance(step, BackupStep | CopyStep | CloudStep):
-            await self._selection(step, step.selection)
+        elif isinstance(step, BackupStep | CopyStep | CloudStep | DeletionStep):
+            await self._selecting(step)
         elif isinstance(step, CreationStep | RestoreStep):
             await self._named_projects(step)
         elif isinstance(step, DatasetStep):
@@ -91,6 +92,14 @@ class _Check:
             await self._tasks(step, step.task_ids)
         elif isinstance(step, UploadStep):
             await self._uploads(step)
+
+    async def _selecting(self, step: BackupStep | CopyStep | CloudStep | DeletionStep) -> None:
+        # What a deletion names may be gone: the file may have been run before.
+        if isinstance(step, DeletionStep):
+            if not step.options.projects:
+                await self._selection(step, step.selection, may_be_gone=True)
+        else:
+            await self._selection(step, step.selection)
 
     async def _named_projects(self, step: CreationStep | RestoreStep) -> None:
         """Check the projects that are named by their ids; one of a name may be made later."""

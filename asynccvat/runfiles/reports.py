@@ -11,6 +11,7 @@ from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.core.plans.cloud import CloudPlan
 from asynccvat.core.plans.copy_steps import CopyPlan
 from asynccvat.core.plans.create import CreatePlan
+from asynccvat.core.plans.delete import DeletePlan
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.import_dataset import DatasetPlan
 from asynccvat.core.plans.mirror import Plan
@@ -21,7 +22,15 @@ from asynccvat.runfiles.steps import RunFileStep
 from asynccvat.runfiles.wording import reworded_plan
 
 AnyPlan = (
-    Plan | UploadPlan | DownloadPlan | CreatePlan | DatasetPlan | RestorePlan | CopyPlan | CloudPlan
+    Plan
+    | UploadPlan
+    | DownloadPlan
+    | CreatePlan
+    | DatasetPlan
+    | RestorePlan
+    | CopyPlan
+    | CloudPlan
+    | DeletePlan
 )
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
@@ -35,7 +44,8 @@ class StepReport:
         step: The step.
         reports: The reports of its runs: one, or one for each format of an upload; none if the
             step was not run.
-        not_run: Why it was not run: the error that stopped an earlier step on its server.
+        not_run: Why it was not run: the error that stopped an earlier step on its server, or an
+            `EarlierStepError`.
     """
 
     step: RunFileStep

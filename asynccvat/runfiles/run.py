@@ -1,7 +1,8 @@
 """Run the steps of a run file in their order, or plan them.
 
 A step that fails stops no other, with one exception: if the server refuses the credentials or
-cannot be reached, the later steps on that server are not run. Steps on other servers are.
+cannot be reached, the later steps on that server are not run. Steps on other servers are. A step
+that deletes is not run after one that failed (`deletion_steps`).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, RunFinished
 from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
+from asynccvat.runfiles.deletion_steps import refusal, unconfirmed
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import RunFileReport, StepPlan, StepReport
@@ -87,10 +89,16 @@ async def run_file(
     """
     reports: list[StepReport] = []
     tell = Callback(on_event)
+    if not isinstance(file, RunFile):
+        file = await in_thread(load_run_file, file)
+    problems = list(unconfirmed(file))
+    if problems:
+        raise RunFileError(problems)
     async with _prepared(file, settings) as prepared:
         for step, account in prepared:
-            if account.gone is not None:
-                report = StepReport(step, not_run=account.gone)
+            not_run = account.gone or refusal(step, reports)
+            if not_run is not None:
+                report = StepReport(step, not_run=not_run)
                 if on_step is not None:
                     on_step(report)
             else:

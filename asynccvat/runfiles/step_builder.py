@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from asynccvat.core.cloud_options import RECORD_SUFFIX, CloudOptions
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Switch, declared_options, make_options
+from asynccvat.core.delete_options import DeleteOptions
 from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
@@ -37,6 +38,7 @@ from asynccvat.runfiles.declarations import (
     RESTORE,
     UPLOAD,
 )
+from asynccvat.runfiles.deletion_steps import deletion
 from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, NodeReader
 from asynccvat.runfiles.steps import (
@@ -47,24 +49,16 @@ from asynccvat.runfiles.steps import (
     CopyStep,
     CreationStep,
     DatasetStep,
+    DeletionStep,
     DownloadStep,
     MirrorStep,
     RestoreStep,
+    StepHead,
     UploadStep,
 )
 from asynccvat.runfiles.wording import in_keys
-from asynccvat.settings import SettingValue
 
 _MIRRORED = Path(OWN_FOLDER, "receipts")
-
-
-@dataclass(frozen=True, slots=True)
-class StepHead:
-    """What every step has: number, position, settings of its server."""
-
-    number: int
-    place: FilePosition
-    server: Mapping[str, SettingValue]
 
 
 @dataclass(slots=True)
@@ -251,6 +245,21 @@ class StepBuilder:
             selection=selection,
             options=options,
         )
+
+    def delete(self, head: StepHead, section: Section) -> DeletionStep | None:
+        """Build a deletion; its keys are the options of the command."""
+        places = _NamedPositions()
+        projects = places.ids(section, "project_id")
+        places.found = {f"project {one}": place for one, place in places.found.items()}
+        tasks = places.ids(section, "task_id")
+        selection = self._selection(section, projects, tasks)
+        if selection is None or selection == Selection():
+            return None
+        given = _values(DeleteOptions, section)
+        for key in ("require_backup", "log"):
+            if key in given:
+                given[key] = _path(given[key])
+        return deletion(head, section, selection, given, places=places.found, reader=self._reader)
 
     def create(self, head: StepHead, section: Section) -> CreationStep | None:
         """Build a creation of tasks; its keys are the options of the command."""

@@ -10,12 +10,23 @@ from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.delete_options import DeleteOptions
 from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.core.plans.delete import DeletePlan
 from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.runfiles.nodes import FilePosition
 from asynccvat.settings import SettingValue
+
+
+@dataclass(frozen=True, slots=True)
+class StepHead:
+    """What every step has: number, position, settings of its server."""
+
+    number: int
+    place: FilePosition
+    server: Mapping[str, SettingValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +252,25 @@ class BackupStep(RunFileStep):
     dest: Path
     selection: Selection
     options: BackupOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionStep(RunFileStep):
+    """A deletion of tasks or projects.
+
+    Attributes:
+        selection: Which tasks or projects to delete.
+        options: The options of the deletion.
+        expect: How many a dry run showed, None if the file does not say it.
+        confirmed: Whether the file says `yes: true`.
+        plan: What a dry run saw, None to compare with what the step reads at its start.
+    """
+
+    selection: Selection
+    options: DeleteOptions
+    expect: int | None
+    confirmed: bool
+    plan: DeletePlan | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from asynccvat.api.cloud_exports import export_to_cloud, plan_export_to_cloud
 from asynccvat.api.copies import copy, plan_copy
 from asynccvat.api.creations import create, plan_create
 from asynccvat.api.dataset_imports import import_datasets, plan_import_datasets
+from asynccvat.api.deletions import delete, plan_delete
 from asynccvat.api.downloads import download_many, plan_download
 from asynccvat.api.mirrors import mirror, plan_mirror
 from asynccvat.api.restores import (
@@ -38,6 +39,7 @@ from asynccvat.runfiles.steps import (
     CopyStep,
     CreationStep,
     DatasetStep,
+    DeletionStep,
     DownloadStep,
     MirrorStep,
     RestoreStep,
@@ -330,6 +332,33 @@ async def _plan_export_to_cloud(step: CloudStep, account: Account) -> tuple[AnyP
         step.prefix,
         _of_project(step.selection, account),
         step.spec,
+        options=step.options,
+    )
+    return (plan,)
+
+
+@carry_out.register
+async def _delete(step: DeletionStep, account: Account, hear: Hear) -> None:
+    assert step.expect is not None, "a deletion without a number is refused before"
+    await _reported(
+        delete(
+            account.client,
+            step.selection,
+            expect=step.expect,
+            plan=step.plan,
+            options=step.options,
+            on_event=hear,
+        )
+    )
+
+
+@plans_of.register
+async def _plan_delete(step: DeletionStep, account: Account) -> tuple[AnyPlan, ...]:
+    plan = await plan_delete(
+        account.client,
+        step.selection,
+        expect=step.expect,
+        plan=step.plan,
         options=step.options,
     )
     return (plan,)

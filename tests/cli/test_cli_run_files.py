@@ -373,3 +373,37 @@ def test_a_dry_run_names_targets_that_are_no_tasks(shell: Shell) -> None:
         ["5", "import_dataset", "refuse", "project 1", "town.zip"],
     ]
     assert ended.code == 1
+
+
+def test_a_step_that_deletes_says_why_it_did_not(shell: Shell) -> None:
+    with (
+        serve_in_thread(SimulatorOptions(tasks=2, frames=1)) as own,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("CVAT_URL", own.url)
+        step = "- {task: delete, parameters: {log: a.jsonl, task_id: [1, 2]%s}}\n"
+        file = written(step % "")
+        ended = shell("run", file)
+        assert ended.code == 2
+        assert "a deletion needs 'yes: true', and 'expect' with the number that" in ended.err
+        assert ended.err.endswith("Nothing was done.\n")
+        own.add_issue(2, "look")
+        ended = shell("run", file, "--dry-run")
+        assert ended.code == 1
+        assert ended.out.splitlines()[1:] == [
+            "1\tdelete\tdelete\t1\t\tselected",
+            "1\tdelete\tpass over\t2\t\topen issues",
+        ]
+        assert "warning: task 2: it has an open issue; 'lose_issues: true' deletes" in ended.err
+        assert "1 to delete, 1 to pass over" in ended.err
+        confirmed = step % ", yes: true, expect: 1"
+        failing = "- {task: download, parameters: {task_ids: [1], out_dir: raw}}\n"
+        own.faults.add(Fault(export="fail", times=None))
+        ended = shell("run", written(failing + confirmed))
+        assert ended.code == 1
+        assert "step 2 deletes nothing: step 1 did not succeed" in ended.err
+        assert sorted(own.tasks) == [1, 2]
+        ended = shell("run", written(confirmed))
+        assert ended.code == 1
+        assert ended.out.splitlines()[1:] == ["1\tdelete\t1\t0\t1\t1"]
+        assert sorted(own.tasks) == [2]

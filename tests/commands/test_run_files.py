@@ -17,6 +17,7 @@ from media_files import png
 
 import asynccvat as ac
 from asynccvat.events import Event, ExportRequested, RunFinished
+from asynccvat.models import DeletePlan, TargetKind
 from asynccvat.runfiles.steps import RunFileStep
 from asynccvat.settings import Settings
 from asynccvat.simulator import Fault
@@ -629,3 +630,109 @@ def zipped(members: Mapping[str, bytes]) -> bytes:
         for name, data in members.items():
             archive.writestr(name, data)
     return made.getvalue()
+
+
+DELETE = "- task: delete\n  parameters: {yes: true, no_fsync: true, log: log.jsonl, "
+
+
+async def test_a_step_deletes_what_it_names_by_its_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with named(monkeypatch) as serve:
+        file = written(f"{DELETE}expect: 2, task_id: [1, 2]}}\n")
+        (planned,) = await ac.plan_run_file(file)
+        assert [plan.counts for plan in planned.plans] == [{"delete": 2}]
+        assert sorted(serve.server.tasks) == [1, 2, 3]
+        assert counts(await ac.run_file(file)) == [(2, 0, 0, 0)]
+        assert sorted(serve.server.tasks) == [3]
+        report = await ac.run_file(file)
+        (guard,) = [one.guard for one in report.steps[0].reports]
+        assert guard is not None
+        assert "'expect: 0'" in guard
+        assert not report.ok
+
+
+async def test_a_step_that_was_run_before_deletes_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        selection = ac.Selection(name="* 1")
+        serve.server.rename_task(1, "street 1")
+        plan = await ac.plan_delete(serve.client, selection)
+        Path("old.json").write_text(json.dumps(plan.to_json()))
+        file = written(f"{DELETE}expect: 1, name: '* 1', plan: old.json}}\n")
+        assert counts(await ac.run_file(file)) == [(1, 0, 0, 0)]
+        # Another one meets the filter by now, and the number is the same again.
+        serve.server.rename_task(2, "street 1")
+        report = await ac.run_file(file)
+        assert sorted(serve.server.tasks) == [2, 3]
+        assert report.ok
+        assert {one.task_id: str(one.reason) for one in report.steps[0].outcomes} == {
+            1: "gone",
+            2: "not planned",
+        }
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("task_id: 1", "needs 'yes: true', and 'expect'"),
+        ("yes: true, task_id: 1", "needs 'yes: true', and 'expect'"),
+        ("yes: false, expect: 1, task_id: 1", "needs 'yes: true', and 'expect'"),
+        ("yes: true, expect: 1, status: completed", "find others when the file is run again"),
+        ("yes: true, expect: 1, project_id: 1", "Name the tasks by 'task_id', or give 'plan'"),
+        ("yes: true, expect: 1, projects: true, name: a", "Name the projects by 'project_id'"),
+        ("yes: true, expect: 1", "'project_id' or 'task_id' or"),
+        ("yes: true, expect: 1, name: '*'", "deleting needs a filter"),
+        ("yes: true, expect: 1, task_id: 1, plan: gone.json", "cannot read the plan 'gone.json'"),
+        ("yes: true, expect: 1, task_id: 1, plan: projects.json", "one of projects, and this"),
+        ("yes: true, expect: 1, task_id: 1, projects: true", "projects have no task ids"),
+        ("yes: true, expect: 1, task_id: 1, log: a.txt", "another with 'log'"),
+    ],
+)
+async def test_no_step_deletes_by_accident(
+    keys: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = DeletePlan(origin="http://cvat", target=TargetKind.PROJECT)
+    Path("projects.json").write_text(json.dumps(plan.to_json()))
+    file = written(
+        "- {task: mirror, parameters: {dest: data, no_fsync: true}}\n"
+        f"- {{task: delete, parameters: {{{keys}}}}}\n"
+    )
+    async with named(monkeypatch) as serve:
+        (problem,) = await told(file)
+        assert problem.startswith("steps.yaml, line 2, ")
+        assert words in problem
+        assert not Path("data").exists()
+        assert sorted(serve.server.tasks) == [1, 2, 3]
+
+
+async def test_a_deletion_that_is_not_confirmed_can_be_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with named(monkeypatch) as serve:
+        serve.server.add_issue(1, "look")
+        file = written("- {task: delete, parameters: {project_id: 1}}\n")
+        (planned,) = await ac.plan_run_file(file)
+        (plan,) = planned.plans
+        assert plan.counts == {"delete": 2, "pass over": 1}
+        assert "'lose_issues: true'" in str(planned.plans_to_json())
+        assert not serve.calls("DELETE")
+
+
+async def test_nothing_is_deleted_after_a_step_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = (
+        "- {task: mirror, parameters: {dest: data, task_id: 1, no_fsync: true}}\n"
+        f"{DELETE}expect: 1, task_id: 1}}\n"
+    )
+    async with named(monkeypatch) as serve:
+        serve.server.faults.add(Fault(export="fail", times=None))
+        heard: list[ac.StepReport] = []
+        report = await ac.run_file(written(text), on_step=heard.append)
+        assert counts(report) == [(0, 0, 0, 1), (0, 0, 0, 0)]
+        assert isinstance(report.steps[1].not_run, ac.errors.EarlierStepError)
+        assert "step 1 did not succeed" in str(report.steps[1].not_run)
+        assert heard == list(report.steps)
+        assert sorted(serve.server.tasks) == [1, 2, 3]
+        serve.server.faults.clear()
+        assert counts(await ac.run_file(written(text))) == [(1, 0, 0, 0), (1, 0, 0, 0)]

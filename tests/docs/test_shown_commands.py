@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typer.main import get_command
 
 import asynccvat
 from asynccvat.cli import app
+from asynccvat.models import DeletePlan, TargetKind
 from asynccvat.settings.loading import load_settings
 
 CLI: Any = get_command(app)
@@ -87,6 +89,8 @@ def test_a_yaml_file_is_understood(
     if isinstance(documents[0], list):
         (tmp_path / "predictions").mkdir()
         (tmp_path / "predictions" / "street.json").write_text("{}")
+        plan = DeletePlan(origin="https://cvat.example.com", target=TargetKind.TASK)
+        (tmp_path / "old.json").write_text(json.dumps(plan.to_json()))
         steps = asynccvat.load_run_file(written(item, tmp_path)).steps
         assert [step.task for step in steps] == [step["task"] for step in documents[0]]
     elif "kind" in documents[0]:

@@ -242,6 +242,32 @@ IMPORT_ONE_DATASET = {
     "task": "import_dataset",
     "parameters": {"project": "Harbour", "files": "train.zip", "format": "COCO 1.0"},
 }
+DELETE = {
+    "task": "delete",
+    "parameters": {
+        "yes": True,
+        "expect": 37,
+        "plan": "old.json",
+        "project_id": 5,
+        "task_id": [147],
+        "status": "completed",
+        "name": "street*",
+        "subset": "Train",
+        "owner": "ann",
+        "assignee": "bob",
+        "updated_since": "2d",
+        "filter": {"==": [{"var": "owner"}, "ann"]},
+        "projects": False,
+        "require_backup": "backups",
+        "lose_issues": True,
+        "log": "deletions.jsonl",
+        "break_lock": False,
+        "retries": 3,
+        "wait_for_server": "0",
+        "max_time": "5h",
+        "no_fsync": True,
+    },
+}
 RESTORE = {
     "task": "restore",
     "parameters": {
@@ -338,6 +364,7 @@ STEPS: list[Any] = [
     RESTORE_ANNOTATIONS,
     COPY,
     JOBS_TO_CLOUD,
+    DELETE,
 ]
 OF_FILES = (
     "there is no such file or folder",
@@ -454,9 +481,9 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
         case ("parameters", "out_paths") | ("parameters", "task_ids"):
             # One folder for each task, and no two the same.
             return isinstance(value, list) and path[0] == 1
-        case ("parameters", "filter", *_) | ("parameters", "record"):
-            # JSON logic is more than a mapping; the name of a record has an ending.
-            return path[-1] != "record" or not str(value).endswith(".jsonl")
+        case ("parameters", "filter", *_) | ("parameters", "record" | "log"):
+            # JSON logic is more than a mapping; the name of a record or log has an ending.
+            return path[-1] not in ("record", "log") or not str(value).endswith(".jsonl")
         case ("parameters", "updated_since" | "at"):
             return bool(value == "7")  # no date
         case (

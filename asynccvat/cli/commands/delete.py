@@ -16,7 +16,7 @@ from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.errors import ConfigError
+from asynccvat.commands.delete.plan_file import read_plan
 
 if TYPE_CHECKING:
     from asynccvat.models import DeletePlan
@@ -94,7 +94,7 @@ def delete(
         if plan is not None and not output.save_json(made.to_json(), plan):
             return ExitCode.SOME_FAILED
         return _show(made, plan, as_json=results.as_json)
-    number, seen = expect, None if plan is None else _read(plan)
+    number, seen = expect, None if plan is None else read_plan(plan)
     return carry_out(
         client,
         lambda client, on_event: asynccvat.delete(
@@ -106,17 +106,6 @@ def delete(
         verbose=shared.verbose,
         resumable=seen is not None,
     )
-
-
-def _read(path: Path) -> DeletePlan:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the plan {str(path)!r}: {error.strerror}. Write it by a dry run: the "
-            "same command without --yes and --expect."
-        ) from error
-    return asynccvat.models.DeletePlan.read(content, repr(str(path)))
 
 
 def _show(plan: DeletePlan, path: Path | None, *, as_json: bool) -> ExitCode:
@@ -153,5 +142,4 @@ def _show(plan: DeletePlan, path: Path | None, *, as_json: bool) -> ExitCode:
             )
         else:
             output.remark("Dry run, nothing was deleted: nothing would go.")
-    passed_over = any(step.reason.is_refusal for step in plan.steps)
-    return ExitCode.SOME_FAILED if passed_over else ExitCode.DONE
+    return plans.plan_code(plan.counts)

@@ -250,7 +250,9 @@ def _summary(done: Sequence[StepReport]) -> None:
 
 def _explain_step(step: StepReport, *, verbose: bool) -> None:
     """Write why a step stopped early or was not run."""
-    if step.not_run is not None:
+    if isinstance(step.not_run, asynccvat.errors.EarlierStepError):
+        output.remark(printable(str(step.not_run)))
+    elif step.not_run is not None:
         output.remark(
             f"step {step.step.number} was not run, because its server failed an earlier step: "
             f"{ended(printable(str(step.not_run)))}"

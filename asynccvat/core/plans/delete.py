@@ -5,6 +5,7 @@ These are pure functions. `commands.delete` reads the facts, and makes the calls
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -74,7 +75,7 @@ class DeleteStep(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a target.
 
     Attributes:
-        step: `delete` or `skip`.
+        step: `delete`; `pass over` if it was to be deleted and stays; `skip` otherwise.
         id: The target.
         name: Its name.
         reason: Why.
@@ -115,6 +116,11 @@ class DeletePlan(msgspec.Struct, frozen=True, kw_only=True):
     def deletions(self) -> tuple[DeleteStep, ...]:
         """The steps that delete."""
         return tuple(step for step in self.steps if step.step == "delete")
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many steps there are of each kind."""
+        return Counter(step.step for step in self.steps)
 
     @property
     def count(self) -> int:
@@ -207,7 +213,7 @@ def _step(facts: TargetFacts, *, lose_issues: bool) -> DeleteStep:
     found = obstacle(facts, lose_issues=lose_issues)
     reason, detail = found or (DeleteReason.SELECTED, "")
     return DeleteStep(
-        step="delete" if found is None else "skip",
+        step="delete" if found is None else "pass over",
         id=facts.id,
         name=facts.name,
         reason=reason,
@@ -232,6 +238,19 @@ def may_still_go(
     return obstacle(now, lose_issues=lose_issues)
 
 
+def check_same_target(plan: DeletePlan, target: TargetKind) -> None:
+    """Check that a plan is about tasks, or projects, as a run is.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if plan.target is not target:
+        raise ConfigError(
+            f"the plan is one of {plan.target.plural}, and this deletes {target.plural}. Make the "
+            "dry run again."
+        )
+
+
 def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
     """Return what is deleted now of what a dry run saw: only what is unchanged.
 
@@ -249,7 +268,7 @@ def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
     listed = {step.id for step in now.steps}
     steps += [
         DeleteStep(
-            step="skip",
+            step="pass over",
             id=one.id,
             name=one.name,
             reason=DeleteReason.NOT_SELECTED,
@@ -274,7 +293,9 @@ def _still(step: DeleteStep, planned: Mapping[int, DeleteStep]) -> DeleteStep:
         )
     if is_unchanged(before, step.state, step.tasks):
         return step
-    return msgspec.structs.replace(step, step="skip", reason=DeleteReason.CHANGED, detail=_CHANGED)
+    return msgspec.structs.replace(
+        step, step="pass over", reason=DeleteReason.CHANGED, detail=_CHANGED
+    )
 
 
 def is_unchanged(step: DeleteStep, state: TargetState, tasks: Sequence[int]) -> bool:

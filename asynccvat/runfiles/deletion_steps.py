@@ -1,0 +1,111 @@
+"""Build a deletion of a run file, and decide whether it may be carried out.
+
+A run file can be run again, for example by a timer, when its filter finds other tasks. So a
+deletion names its targets by their ids, or has the plan of a dry run. It says `yes` and its number,
+and is not carried out after a step that failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from asynccvat.commands.delete.plan_file import read_plan
+from asynccvat.core.declarations import make_options
+from asynccvat.core.delete_options import DeleteOptions, check_selection
+from asynccvat.core.plans.delete import check_same_target
+from asynccvat.core.selections.selection import Selection
+from asynccvat.errors import ConfigError, EarlierStepError, Problem
+from asynccvat.runfiles.declarations import DELETE
+from asynccvat.runfiles.mappings import Section
+from asynccvat.runfiles.nodes import FilePosition, NodeReader
+from asynccvat.runfiles.reports import StepReport
+from asynccvat.runfiles.steps import DeletionStep, RunFile, StepHead
+from asynccvat.runfiles.wording import in_keys
+
+
+def deletion(
+    head: StepHead,
+    section: Section,
+    selection: Selection,
+    given: dict[str, Any],
+    *,
+    places: Mapping[int | str, FilePosition],
+    reader: NodeReader,
+) -> DeletionStep | None:
+    """Build a deletion; report what is wrong with it.
+
+    Args:
+        head: What every step has.
+        section: The step's keys.
+        selection: Which tasks or projects.
+        given: The options of `DeleteOptions`, by their fields.
+        places: The positions of the ids.
+        reader: Collects the problems.
+    """
+    try:
+        options = make_options(DeleteOptions, given)
+        check_selection(selection, options)
+    except ConfigError as error:
+        # The types have checked each value alone; what they mean together is checked here.
+        reader.report_at(head.place, in_keys(error.message, DELETE))
+        return None
+    plan = None
+    if "plan" in section.values:
+        try:
+            plan = read_plan(Path(section.values["plan"]).expanduser())
+            check_same_target(plan, options.target)
+        except ConfigError as error:
+            reader.report(section.entries["plan"].value, in_keys(error.message, DELETE))
+            return None
+    return DeletionStep(
+        number=head.number,
+        task=DELETE,
+        place=head.place,
+        server=head.server,
+        places=places,
+        selection=selection,
+        options=options,
+        expect=section.values.get("expect"),
+        confirmed=section.values.get("yes", False),
+        plan=plan,
+    )
+
+
+def unconfirmed(file: RunFile) -> Iterator[Problem]:
+    """Yield why deletions of a file must not be carried out. A dry run needs none of it."""
+    for step in file.steps:
+        if isinstance(step, DeletionStep):
+            yield from (Problem(str(step.place), problem) for problem in _unconfirmed(step))
+
+
+def _unconfirmed(step: DeletionStep) -> Iterator[str]:
+    if step.expect is None or not step.confirmed:
+        yield (
+            "a deletion needs 'yes: true', and 'expect' with the number that `asynccvat run FILE "
+            "--dry-run` shows. Without both it is only planned"
+        )
+    key, ids = "task_id", step.selection.task_ids
+    if step.options.projects:
+        key, ids = "project_id", step.selection.project_ids
+    if step.plan is None and not ids:
+        yield (
+            "this deletion would find others when the file is run again. Name the "
+            f"{step.options.target.plural} by {key!r}, or give 'plan' with the file that "
+            "`asynccvat delete --plan FILE` writes"
+        )
+
+
+def refusal(step: object, earlier: Iterable[StepReport]) -> EarlierStepError | None:
+    """Return why a step is not carried out after others, None if it is."""
+    if not isinstance(step, DeletionStep):
+        return None
+    failed = [report.step.number for report in earlier if not report.ok]
+    if not failed:
+        return None
+    return EarlierStepError(
+        f"step {step.number} deletes nothing: step {failed[0]} did not succeed, and a deletion may "
+        "rely on it. Run the file again.",
+        step="delete",
+    )
