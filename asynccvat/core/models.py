@@ -458,6 +458,7 @@ class TaskListing:
         missing: Selected ids that are not there. Empty if the selection has other conditions, since
             a task may exist and not meet these.
         unreadable: How many tasks the server listed in a form that cannot be read.
+        missing_tasks: Tasks that were selected by their ids for their jobs, and are not there.
     """
 
     tasks: tuple[Task, ...]
@@ -465,6 +466,7 @@ class TaskListing:
     complete: bool = True
     missing: tuple[int, ...] = ()
     unreadable: int = 0
+    missing_tasks: tuple[int, ...] = ()
 
     def __repr__(self) -> str:
         return (

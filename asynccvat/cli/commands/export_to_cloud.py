@@ -124,7 +124,7 @@ def _show_plan(plan: CloudPlan, *, as_json: bool, verbose: bool) -> ExitCode:
             [
                 (
                     step["step"],
-                    step[f"{plan.target}_id"],
+                    step.get(f"{plan.target}_id", ""),
                     step["key"],
                     step["reason"],
                     step["name"],

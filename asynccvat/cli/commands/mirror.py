@@ -136,7 +136,7 @@ def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:
             [
                 (
                     step["step"],
-                    step[f"{plan.target}_id"],
+                    step.get(f"{plan.target}_id", ""),
                     step["folder"],
                     step["reason"],
                     step["name"],

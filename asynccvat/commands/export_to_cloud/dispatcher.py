@@ -254,7 +254,7 @@ def failed(
         name=step.name,
         action=Action.FAILED,
         reason=step.reason,
-        location=step.key,
+        location=step.key or None,
         error=error,
         seconds=seconds,
     )

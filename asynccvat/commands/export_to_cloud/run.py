@@ -9,12 +9,14 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from msgspec import structs
+
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.export_to_cloud.dispatcher import CloudDispatcher, failed
 from asynccvat.commands.export_to_cloud.objects import ObjectLookup
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
 from asynccvat.core.cloud_options import RECORD_SUFFIX, CloudOptions
-from asynccvat.core.models import ExportSpec, RequestSpec
+from asynccvat.core.models import ExportSpec, RequestSpec, TargetKind
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.cloud import (
     CloudPlan,
@@ -207,14 +209,7 @@ class CloudRun:
         """Return the outcome of a step that asks the server for nothing."""
         target = self._spec.target
         if step.step == "refuse":
-            said = f"cannot {self._spec.verb} {target} {step.target_id} to {step.key!r}: "
-            said += f"{step.explanation.removesuffix('.')}."
-            error: AsyncCvatError = ObjectExistsError(said, task_id=step.target_id, step="plan")
-            if step.reason is CloudReason.DIMENSION:
-                error = ExportError(said, task_id=step.target_id, step="plan")
-            elif step.reason is CloudReason.NOT_FOUND:
-                error = NotFoundError(said, status=404, task_id=step.target_id, step="list")
-            return failed(step, self._spec, error)
+            return self._refused(step)
         return TaskOutcome(
             task_id=step.target_id,
             target=target,
@@ -224,3 +219,20 @@ class CloudRun:
             location=step.key if step.step == "keep" else None,
             warnings=() if step.step == "keep" else (step.explanation,),
         )
+
+    def _refused(self, step: CloudStep) -> TaskOutcome:
+        """Return the outcome of a step that fails without a call."""
+        what = f"{self._spec.target} {step.target_id} to {step.key!r}"
+        if step.reason is CloudReason.NO_TASK:
+            what = f"the jobs of task {step.target_id}"
+        said = f"cannot {self._spec.verb} {what}: {step.explanation.removesuffix('.')}."
+        error: AsyncCvatError = ObjectExistsError(said, task_id=step.target_id, step="plan")
+        if step.reason is CloudReason.DIMENSION:
+            error = ExportError(said, task_id=step.target_id, step="plan")
+        elif step.reason in (CloudReason.NO_TASK, CloudReason.NOT_FOUND):
+            said += " Check the id, the user and the organization."
+            error = NotFoundError(said, status=404, task_id=step.target_id, step="list")
+        outcome = failed(step, self._spec, error)
+        if step.reason is CloudReason.NO_TASK:
+            return structs.replace(outcome, target=TargetKind.TASK)
+        return outcome

@@ -86,16 +86,25 @@ async def _projects(client: CvatClient, wanted: TargetSelection) -> TaskListing:
     listed = await in_thread(
         lambda: tuple(project_as_task(one, owned.get(one.id, ())) for one in found.items)
     )
-    return _joined(listed, tasks, found.read_at, complete=found.complete)
+    listing = _joined(listed, tasks, found.read_at, complete=found.complete)
+    if given != Selection(project_ids=given.project_ids):
+        return listing  # a project may exist, and not meet the other conditions
+    there = {project.id for project in found.items}
+    return replace(listing, missing=tuple(sorted(set(given.project_ids or ()) - there)))
 
 
 async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:
     given = wanted.selection
+    named = None
+    if given.name is not None:
+        # CVAT knows no wildcards in the names of the tasks of jobs.
+        named = await client.tasks(
+            Selection(project_ids=given.project_ids, task_ids=given.task_ids, name=given.name)
+        )
     found = await internals(client).list_jobs(
         JobSelection(
             project_ids=given.project_ids,
-            task_ids=given.task_ids,
-            task_name=given.name,
+            task_ids=given.task_ids if named is None else [task.id for task in named.tasks],
             stage=wanted.stage,
             state=wanted.state,
             type=wanted.type,
@@ -114,7 +123,17 @@ async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:
             if job.task_id is not None
         )
     )
-    return _joined(listed, tasks, found.read_at, complete=found.complete)
+    complete = found.complete and (named is None or named.complete)
+    listing = _joined(listed, tasks, found.read_at, complete=complete)
+    for project_id in sorted(
+        set(given.project_ids or ()) - {job.project_id for job in found.items}
+    ):
+        await client.project(project_id)  # an empty list does not say that there is none
+    without_jobs = sorted(set(given.task_ids or ()) - set(ids))
+    if wanted.ids is not None or not without_jobs:
+        return listing
+    asked = await _tasks(client, without_jobs, lambda some: Selection(task_ids=some))
+    return replace(listing, missing_tasks=asked.missing)
 
 
 async def _tasks(
@@ -130,6 +149,7 @@ async def _tasks(
         read_at=max((one.read_at for one in listings if one.read_at is not None), default=None),
         complete=all(one.complete for one in listings),
         unreadable=sum(one.unreadable for one in listings),
+        missing=tuple(task_id for one in listings for task_id in one.missing),
     )
 
 

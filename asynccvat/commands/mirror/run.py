@@ -244,7 +244,7 @@ class MirrorRun:
 
     def _done(self, outcome: TaskOutcome, report: ReportBuilder) -> None:
         """Report an outcome as that of a task, a project or a job."""
-        if self._target is not TargetKind.TASK:
+        if self._target is not TargetKind.TASK and outcome.reason != Reason.NO_TASK:
             if outcome.error is not None:
                 outcome.error.concern(self._target)
             outcome = msgspec.structs.replace(
@@ -382,9 +382,11 @@ def _refused(refusal: Refuse, dest: Path, target: TargetKind) -> TaskOutcome:
             step="plan",
         )
     else:
+        what = f"{target} {refusal.task_id}"
+        if refusal.reason is Reason.NO_TASK:
+            what = f"the jobs of task {refusal.task_id}"
         error = NotFoundError(
-            f"cannot mirror {target} {refusal.task_id}: {explanation}. Check the id, the user and "
-            "the organization.",
+            f"cannot mirror {what}: {explanation}. Check the id, the user and the organization.",
             status=404,
             task_id=refusal.task_id,
             step="list",

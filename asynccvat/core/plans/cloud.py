@@ -46,6 +46,8 @@ class CloudReason(StrEnum):
     """The target has no images yet, so CVAT cannot export it."""
     DIMENSION = "dimension"
     """Its dimension, `2d` or `3d`, is not that of the format."""
+    NO_TASK = "no task"
+    """There is no such task, or this user may not see it, so its jobs cannot be exported."""
     NOT_FOUND = "not found"
     """There is no such target, or this user may not see it."""
 
@@ -56,6 +58,7 @@ EXPLANATIONS: Mapping[CloudReason, str] = {
         "choose another --prefix"
     ),
     CloudReason.NO_DATA: "it has no data, so CVAT cannot export it",
+    CloudReason.NO_TASK: "there is no such task, or this user may not see it",
     CloudReason.NOT_FOUND: "it does not exist, or this user may not see it",
 }
 
@@ -151,9 +154,10 @@ class CloudPlan:
         }
 
     def _record(self, step: CloudStep) -> dict[str, Any]:
+        target = TargetKind.TASK if step.reason is CloudReason.NO_TASK else self.target
         record: dict[str, Any] = {
             "step": step.step,
-            f"{self.target}_id": step.target_id,
+            f"{target}_id": step.target_id,
             "name": step.name,
             "key": step.key,
             "reason": str(step.reason),
@@ -229,6 +233,10 @@ def plan_writes(
             reason=CloudReason.NOT_FOUND,
         )
         for missing in listing.missing
+    ]
+    steps += [
+        CloudStep(step="refuse", target_id=missing, name="", key="", reason=CloudReason.NO_TASK)
+        for missing in listing.missing_tasks
     ]
     return tuple(steps)
 

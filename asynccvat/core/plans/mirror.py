@@ -17,6 +17,7 @@ import msgspec
 
 from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
 from asynccvat.core.options import MirrorOptions
+from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.removals import Presence, removals_refused
 from asynccvat.core.plans.targets import folder_name, folder_of_id
 from asynccvat.core.records.receipts import ReceiptHead
@@ -77,6 +78,8 @@ class Reason(StrEnum):
     """Its folder exists, and asynccvat did not make it."""
     NOT_FOUND = "not found"
     """There is no such task, or this user may not see it."""
+    NO_TASK = "no task"
+    """There is no such task, or this user may not see it, so its jobs cannot be mirrored."""
     ASKED_FOR = "asked for"
     """It was named for a download."""
     EXISTING = "existing"
@@ -112,6 +115,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
         "the folder exists, but asynccvat did not make it. Use --adopt to take it over."
     ),
     Reason.NOT_FOUND: "it does not exist, or this user may not see it",
+    Reason.NO_TASK: "there is no such task, or this user may not see it",
     Reason.ASKED_FOR: "named for a download",
     Reason.EXISTING: "downloaded before",
 }
@@ -249,6 +253,8 @@ class Plan:
 
 
 def _record(step: MirrorStep, target: TargetKind) -> dict[str, Any]:
+    if step.reason is Reason.NO_TASK:
+        target = TargetKind.TASK
     record: dict[str, Any] = {
         "step": type(step).__name__.lower(),
         f"{target}_id": step.task_id,
@@ -303,6 +309,10 @@ def plan_mirror(
         Refuse(task_id, "", folder_of_id(spec.target, options.prefix, task_id), Reason.NOT_FOUND)
         for task_id in listing.missing
         if presence is None or task_id not in presence
+    )
+    steps.extend(
+        Refuse(task_id, "", task_folder_name("task", task_id), Reason.NO_TASK)
+        for task_id in listing.missing_tasks
     )
     gone = [_gone_step(receipts[task_id], state) for task_id, state in (presence or {}).items()]
     return Plan(

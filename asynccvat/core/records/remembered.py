@@ -247,9 +247,18 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     """
     differing: list[Difference] = []
     values: dict[str, Any] = {}
+    if not bound:
+        remembered = _without_mistyped(remembered, wanted.given)
+    conditions = _conditions_of_jobs(wanted.given)
+    if wanted.options.everything and conditions:
+        raise ConfigError(f"--everything contradicts --{conditions[0]}. Remove one of them.")
     for item in _SETTINGS:
         new, old = getattr(wanted.given, item.name), getattr(remembered, item.name)
-        known_before = old is not None or (item.narrows and bound)
+        if item.narrows and old is not None and wanted.options.everything:
+            differing.append((item.words(old), item.words(None)))
+            values[item.name] = None
+            continue
+        known_before = old is not None or (item.narrows and bound and not remembered.lost)
         if item.binds and new is not None and known_before and new != old:
             differing.append(
                 (item.preposition + item.words(old), item.preposition + item.words(new))
@@ -267,7 +276,12 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         # Mistyped conditions of a run that found no task must not narrow another selection.
         used, lasting = settle_conditions(wanted.selection, options, None, [])
     differing += narrowing
-    says_which = options.everything or used.task_ids is not None or bool(lasting_conditions(used))
+    says_which = (
+        options.everything
+        or used.task_ids is not None
+        or bool(lasting_conditions(used))
+        or bool(conditions)
+    )
     if remembered.lost and not says_which:
         raise ConfigError(
             f"cannot mirror to {place!r}: its destination.json was lost or damaged, which says "
@@ -292,6 +306,22 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         ),
         ignored_project=ignored_project(options, wanted.selection, used, remembered.selection),
     )
+
+
+def _conditions_of_jobs(given: Remembered) -> list[str]:
+    """Return the names of the conditions of jobs that a run was given."""
+    return [item.name for item in _SETTINGS if item.narrows and getattr(given, item.name)]
+
+
+def _without_mistyped(remembered: Remembered, given: Remembered) -> Remembered:
+    """Drop the conditions of jobs of a run that found nothing, if this run has others.
+
+    They may be mistyped, and must not narrow another run, nor stop one that mirrors tasks.
+    """
+    target = TargetKind.of_plural(given.target or remembered.target)
+    if target is TargetKind.JOB and not _conditions_of_jobs(given):
+        return remembered
+    return msgspec.structs.replace(remembered, stage=None, state=None, type=None)
 
 
 def _worth_remembering(values: dict[str, Any]) -> dict[str, Any]:

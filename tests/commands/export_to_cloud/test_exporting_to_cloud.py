@@ -309,6 +309,23 @@ async def test_conditions_without_meaning_are_refused_rather_than_ignored(bucket
         assert not serve.calls("POST", "/dataset/export")
 
 
+async def test_what_is_named_and_not_there_fails_alone(bucket: Path) -> None:
+    async with serving(2, projects=1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        projects = replace(QUICK, target="projects")
+        report = await ac.export_to_cloud(
+            serve.client, 1, "x", ac.Selection(project_ids=[1, 99]), options=projects
+        )
+        assert actions(report) == {1: WRITTEN, 99: ("failed", "not found")}
+        jobs = replace(QUICK, target="jobs")
+        named = ac.Selection(task_ids=[1, 98])
+        report = await ac.export_to_cloud(serve.client, 1, "x", named, options=jobs)
+        assert "cannot export the jobs of task 98: there is no such task" in str(error(report, 98))
+        assert actions(report)[1] == WRITTEN
+        plan = await ac.plan_export_to_cloud(serve.client, 1, "x", named, options=jobs)
+        assert plan.to_json()["steps"][-1]["task_id"] == 98
+
+
 async def test_jobs_are_chosen_by_stage_state_and_type(bucket: Path) -> None:
     async with serving(2) as serve:
         serve.server.add_cloud_storage(bucket)

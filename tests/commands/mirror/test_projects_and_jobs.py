@@ -150,6 +150,48 @@ async def test_conditions_without_meaning_are_refused(
         await ac.mirror(serve.client, data, selection, options=options)
 
 
+async def test_conditions_of_a_run_that_found_no_job_narrow_no_other_run(
+    serve: Serving, data: Path
+) -> None:
+    _, truth = split(serve, 1)
+    for task_id in serve.server.tasks:
+        serve.server.change_task(task_id, status="annotation")
+    await ac.mirror(serve.client, data, options=replace(JOBS, state="rejected"))
+    narrowed = replace(JOBS, type="ground_truth")
+    assert set(actions(await ac.mirror(serve.client, data, options=narrowed))) == {truth}
+    other = data.parent / "other"
+    await ac.mirror(serve.client, other, options=replace(JOBS, state="rejected"))
+    report = await ac.mirror(serve.client, other, options=replace(QUICK, target="tasks"))
+    assert set(actions(report)) == {1, 2, 3, 4}
+
+
+async def test_all_jobs_are_mirrored_again_with_everything(serve: Serving, data: Path) -> None:
+    _, truth = split(serve, 1)
+    serve.server.world.change_job(truth, state="completed", stage="acceptance")
+    await ac.mirror(serve.client, data, options=replace(JOBS, type="ground_truth"))
+    everything = replace(QUICK, everything=True)
+    with pytest.raises(ChangeRefusedError, match=r"type ground_truth.*for jobs of any type"):
+        await ac.mirror(serve.client, data, options=everything)
+    with pytest.raises(ConfigError, match="--everything contradicts --state"):
+        await ac.mirror(serve.client, data, options=replace(everything, state="completed"))
+    report = await ac.mirror(serve.client, data, options=replace(everything, change=True))
+    assert len(actions(report)) == 5
+    assert len(actions(await ac.mirror(serve.client, data, options=QUICK))) == 5
+
+
+async def test_the_conditions_of_jobs_are_given_again_where_they_were_lost(
+    serve: Serving, data: Path
+) -> None:
+    _, truth = split(serve, 1)
+    await ac.mirror(serve.client, data, options=replace(JOBS, type="ground_truth"))
+    (data / ".asynccvat" / "destination.json").write_text("{}")
+    with pytest.raises(ConfigError, match="which jobs belong to it"):
+        await ac.mirror(serve.client, data, options=QUICK)
+    report = await ac.mirror(serve.client, data, options=replace(QUICK, type="ground_truth"))
+    assert actions(report) == {truth: ("kept", "unchanged")}
+    assert set(actions(await ac.mirror(serve.client, data, options=QUICK))) == {truth}
+
+
 async def test_a_spec_names_the_target_too(serve: Serving, data: Path) -> None:
     spec = ac.ExportSpec("COCO 1.0", target=ac.models.TargetKind.PROJECT)
     report = await ac.mirror(serve.client, data, spec=spec, options=QUICK)
@@ -287,6 +329,48 @@ async def test_what_lies_beside_the_folders_of_jobs_is_found(serve: Serving, dat
     assert report.ok
     assert [one.path for one in report.notes] == ["notes", "task1/job99/", "task1/mine.txt"]
     assert "foreign" in {str(one.kind) for one in report.notes}
+
+
+async def test_what_is_named_and_not_there_fails_alone(
+    serve: Serving, data: Path, tmp_path: Path
+) -> None:
+    report = await ac.mirror(
+        serve.client, data, ac.Selection(project_ids=[1, 99]), options=PROJECTS
+    )
+    assert actions(report)[1] == ("fetched", "new")
+    assert "cannot mirror project 99: it does not exist" in str(error(report, 99))
+    jobs = tmp_path / "jobs"
+    report = await ac.mirror(serve.client, jobs, ac.Selection(task_ids=[1, 98]), options=JOBS)
+    assert actions(report)[1] == ("fetched", "new")
+    assert "cannot mirror the jobs of task 98: there is no such task" in str(error(report, 98))
+    (failed,) = (one for one in report.to_json()["tasks"] if one["action"] == "failed")
+    assert failed["task_id"] == 98
+    assert "job_id" not in failed
+    selection = ac.Selection(task_ids=[98])
+    plan = await ac.plan_mirror(serve.client, jobs, selection, options=JOBS)
+    assert plan.to_json()["steps"][0]["task_id"] == 98
+    with pytest.raises(ac.NotFoundError, match="there is no project 99"):
+        await ac.mirror(serve.client, jobs, ac.Selection(project_ids=[99]), options=JOBS)
+    # A task that exists and has no job of this state is no failure.
+    none = replace(JOBS, state="rejected")
+    assert (
+        await ac.mirror(serve.client, tmp_path / "x", ac.Selection(task_ids=[1]), options=none)
+    ).ok
+
+
+async def test_jobs_are_chosen_by_their_tasks_names(serve: Serving, data: Path) -> None:
+    names = ac.Selection(name="street-0000?")
+    report = await ac.mirror(serve.client, data, names, options=JOBS)
+    assert set(actions(report)) == {1, 2, 3, 4}
+    assert set(actions(await ac.mirror(serve.client, data, options=QUICK))) == {1, 2, 3, 4}
+    one = await ac.mirror(
+        serve.client, data.parent / "one", ac.Selection(name="street-00002"), options=JOBS
+    )
+    assert set(actions(one)) == {2}
+    none = await ac.mirror(
+        serve.client, data.parent / "none", ac.Selection(name="streets"), options=JOBS
+    )
+    assert "no task has the name 'streets'" in none.warnings[0]
 
 
 async def test_a_run_that_finds_nothing_says_of_what(serve: Serving, data: Path) -> None:
