@@ -16,6 +16,7 @@ from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
+from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.annotations.importers import importer_for
 from asynccvat.core.models import (
     About,
@@ -65,6 +66,7 @@ class ClientInternals:
         self._token: AccessToken | None = None
         self.version: str | None = None
         self._body_limit = BodyLimit()
+        self._upload_starts = UploadStarts()
 
     @property
     def retry_budget(self) -> SharedBudget:
@@ -254,7 +256,7 @@ class ClientInternals:
         """The calls of restores, and of imports of datasets."""
         from asynccvat.client.restores import RestoreCalls  # noqa: PLC0415 - lists begin without
 
-        return RestoreCalls(self._http, self._lists, self._body_limit)
+        return RestoreCalls(self._http, self._lists, self._body_limit, self._upload_starts)
 
     def begin_upload(
         self,

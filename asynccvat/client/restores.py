@@ -16,6 +16,7 @@ from asynccvat.client.finishing import FindLost, UploadFinish
 from asynccvat.client.lists import Lists
 from asynccvat.client.tus import BegunUpload, PieceSender, SentFile, UploadPlace
 from asynccvat.client.upload_file import ByteSource
+from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.backups.annotations import TaskLabel
 from asynccvat.core.backups.labels import BackupLabel
@@ -51,7 +52,9 @@ _TASK_LABELS = ObjectDecoder(_TaskLabels)
 
 def restore_place(kind: TargetKind) -> UploadPlace:
     """Return where the backups of tasks or projects are sent."""
-    return UploadPlace(path=f"{kind.endpoint}/backup/", purpose=f"to restore a {kind}")
+    return UploadPlace(
+        path=f"{kind.endpoint}/backup/", purpose=f"to restore a {kind}", is_shared=True
+    )
 
 
 def dataset_place(project_id: int, importer: str) -> UploadPlace:
@@ -73,11 +76,14 @@ def dataset_place(project_id: int, importer: str) -> UploadPlace:
 class RestoreCalls:
     """The calls of one client's restores."""
 
-    def __init__(self, http: HttpSession, lists: Lists, limit: BodyLimit) -> None:
-        """Share a client's session, its lists, and what it knows of a gateway's limit."""
+    def __init__(
+        self, http: HttpSession, lists: Lists, limit: BodyLimit, starts: UploadStarts
+    ) -> None:
+        """Share a client's session and lists, and what it knows of limits and of places."""
         self._http = http
         self._lists = lists
         self._limit = limit
+        self._starts = starts
 
     async def send(
         self,
@@ -103,7 +109,13 @@ class RestoreCalls:
             AsyncCvatError: The server cannot be reached, or refuses it.
         """
         sender = PieceSender(
-            self._http, source, place, limit=self._limit, on_sent=on_sent, on_begun=on_begun
+            self._http,
+            source,
+            place,
+            limit=self._limit,
+            starts=self._starts,
+            on_sent=on_sent,
+            on_begun=on_begun,
         )
         return await sender.send(begun)
 

@@ -17,6 +17,7 @@ from typing import Any
 from asynccvat.aio.threads import shielded
 from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.client.upload_file import ByteSource
+from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.wire.tus import chunk_length, metadata, read_offset
 from asynccvat.errors import (
     NotFoundError,
@@ -29,6 +30,8 @@ from asynccvat.errors import (
 from asynccvat.http import Call, HttpSession, StreamedBody
 
 _TUS_VERSION = "1.0.0"
+# How a server may refuse a file that was not announced. No known CVAT does.
+_NOT_ANNOUNCED = (400, 404, 409, 412)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +43,14 @@ class UploadPlace:
         purpose: What it is sent for, as it follows the file's name in a message: `to task 147`.
         params: The query of the calls before and after the file.
         task_id: The task that it concerns, for errors and retries. None if there is none.
+        is_shared: Whether files of many tasks go there.
     """
 
     path: str
     purpose: str
     params: Mapping[str, str] = field(default_factory=dict)
     task_id: int | None = None
+    is_shared: bool = False
 
     def call(self, method: str, path: str | None = None, **rest: Any) -> Call:
         """Return a call of this upload, by default to its own path."""
@@ -104,6 +109,7 @@ class PieceSender:
         place: UploadPlace,
         *,
         limit: BodyLimit,
+        starts: UploadStarts | None = None,
         on_sent: Callable[[int], None] = lambda _count: None,
         on_begun: Callable[[BegunUpload], Awaitable[None]] = note_nothing,
     ) -> None:
@@ -114,6 +120,7 @@ class PieceSender:
             source: What is sent.
             place: Where it is sent.
             limit: What the gateway allows in one request. It is updated.
+            starts: The shared places where uploads were announced. It is updated.
             on_sent: Receives the bytes of each piece that was sent.
             on_begun: Awaited with each upload that the server has begun, before its first piece.
         """
@@ -121,6 +128,7 @@ class PieceSender:
         self._source = source
         self._place = place
         self._limit = limit
+        self._starts = starts or UploadStarts()
         self._on_sent = on_sent
         self._on_begun = on_begun
         # Held while the source is read.
@@ -141,14 +149,9 @@ class PieceSender:
         """
         if begun is not None:
             return await self._resume(begun)
-        await self._http.call(
-            self._place.call(
-                "POST", expect=(202,), params=self._place.params, headers={"Upload-Start": ""}
-            )
-        )
+        created = await self._begin()
         attempt = 0
         while True:
-            created = await self._create()
             await self._on_begun(created)
             try:
                 certain = await self._send_from(created.address, 0)
@@ -157,8 +160,31 @@ class PieceSender:
                 error.retryable = True
                 await self._http.retry_or_raise(error, attempt)
                 attempt += 1
+                created = await self._create()
                 continue
             return SentFile(created.file_id, certain)
+
+    async def _begin(self) -> BegunUpload:
+        """Announce an upload where that is needed, and begin the file.
+
+        In a shared place the first announcement does for all files. If the server refuses a later
+        file, it is announced, too.
+        """
+        if self._place.path in self._starts.paths:
+            try:
+                return await self._create()
+            except ResponseError as error:
+                if error.status not in _NOT_ANNOUNCED:
+                    raise
+        await self._http.call(
+            self._place.call(
+                "POST", expect=(202,), params=self._place.params, headers={"Upload-Start": ""}
+            )
+        )
+        created = await self._create()
+        if self._place.is_shared:
+            self._starts.paths.add(self._place.path)
+        return created
 
     async def _resume(self, begun: BegunUpload) -> SentFile:
         try:
@@ -168,7 +194,7 @@ class PieceSender:
         return SentFile(begun.file_id, certain)
 
     async def _create(self) -> BegunUpload:
-        """Announce the file to the server."""
+        """Begin a file at the server."""
         headers = {
             **self._tus_headers,
             "Upload-Length": str(self._source.size),

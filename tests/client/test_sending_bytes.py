@@ -17,6 +17,7 @@ from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.finishing import UploadFinish
 from asynccvat.client.tus import BegunUpload, PieceSender, UploadPlace
 from asynccvat.client.upload_file import LocalFile
+from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.models import RequestAccepted
 from asynccvat.errors import (
     ProtocolError,
@@ -29,6 +30,7 @@ from asynccvat.errors import (
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 PLACE = UploadPlace(path="/api/tasks/backup/", purpose="for a restore")
+SHARED = UploadPlace(path=PLACE.path, purpose=PLACE.purpose, is_shared=True)
 CONTENT = bytes(range(256)) * 9000
 FILE = "/api/tasks/backup/1_abc"
 RQ_ID = "action=import&target=task&id=1&subresource=backup"
@@ -65,18 +67,25 @@ class Taking:
         self.finish: Any = reply({"rq_id": RQ_ID}, 202)
         self.allowed = len(CONTENT)
         self.announced: dict[str, str] = {}
+        self.starts = self.begun = 0
+        self.wants_a_start_for_each = False
 
     def post(self, request: web.Request) -> web.Response:
         if "Upload-Start" in request.headers:
+            self.starts += 1
             return reply(status=202)
         if "Upload-Finish" in request.headers:
             answer = self.finish.pop(0) if isinstance(self.finish, list) else self.finish
             assert isinstance(answer, web.Response)
             return answer
+        if self.wants_a_start_for_each and self.starts <= self.begun:
+            return reply(["Start the upload first"], 400)
         self.announced = dict(request.headers)
         size = int(request.headers["Upload-Length"])
         if size > self.allowed:
             return reply(f"File size exceeds max limit of {self.allowed} bytes", 413)
+        self.begun += 1
+        self.taken.clear()
         return reply(status=201, Location=self.location, Upload_Filename="1_abc")
 
     async def patch(self, request: web.Request) -> web.Response:
@@ -141,6 +150,61 @@ async def test_an_upload_that_the_server_does_not_show_is_not_certain(
     sent = await (await sender(connect, source)).send(BegunUpload("1_abc", FILE))
     assert (sent.file_id, sent.certain) == ("1_abc", False)
     assert source.read == 0
+
+
+async def test_one_start_does_for_many_files_of_a_shared_place(
+    taking: Taking, connect: Connect
+) -> None:
+    client, starts = await connect(), UploadStarts()
+    for count in range(1, 4):
+        sending = PieceSender(client._http, InMemory(), SHARED, limit=BodyLimit(), starts=starts)
+        assert (await sending.send()).certain
+        assert bytes(taking.taken) == CONTENT
+        assert (taking.starts, taking.begun) == (1, count)
+
+
+async def test_a_file_that_is_refused_without_a_start_is_announced(
+    taking: Taking, connect: Connect
+) -> None:
+    client, starts = await connect(), UploadStarts()
+    taking.wants_a_start_for_each = True
+    for count in range(1, 4):
+        sending = PieceSender(client._http, InMemory(), SHARED, limit=BodyLimit(), starts=starts)
+        assert (await sending.send()).certain
+        assert (taking.starts, taking.begun) == (count, count)
+
+
+async def test_a_place_of_one_task_is_started_for_each_file(
+    taking: Taking, connect: Connect
+) -> None:
+    client, starts = await connect(), UploadStarts()
+    for count in range(1, 3):
+        await PieceSender(client._http, InMemory(), PLACE, limit=BodyLimit(), starts=starts).send()
+        assert taking.starts == count
+
+
+async def test_a_start_that_fails_is_made_again_for_the_next_file(
+    taking: Taking, connect: Connect, server: ScriptedServer
+) -> None:
+    client, starts = await connect(), UploadStarts()
+    server["POST /api/tasks/backup/"] = [reply({"detail": "no"}, 403), taking.post]
+    sending = PieceSender(client._http, InMemory(), SHARED, limit=BodyLimit(), starts=starts)
+    with pytest.raises(ac.PermissionDeniedError):
+        await sending.send()
+    assert (await sending.send()).certain
+    assert taking.starts == 1
+
+
+async def test_a_file_that_is_too_large_is_not_announced_again(
+    taking: Taking, connect: Connect
+) -> None:
+    client, starts = await connect(), UploadStarts()
+    sending = PieceSender(client._http, InMemory(), SHARED, limit=BodyLimit(), starts=starts)
+    await sending.send()
+    taking.allowed = 1_000_000
+    with pytest.raises(UploadTooLargeError):
+        await sending.send()
+    assert taking.starts == 1
 
 
 async def test_a_file_above_the_servers_own_limit_is_refused_with_the_number(
