@@ -7,20 +7,14 @@ the report. Later there is room again, and the same command ends as if there alw
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
 import random
 import shutil
-import subprocess
-import threading
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from commands import requests_by_status
@@ -35,16 +29,22 @@ from mirror_processes import (
     read_receipts,
     read_tree,
 )
+from small_disks import (
+    Moment,
+    OtherProgram,
+    Shell,
+    check_refused,
+    command_line,
+    mounted,
+    name_server,
+)
 
-from asynccvat import cli
-from asynccvat.fs import files
 from asynccvat.simulator.options import SimulatorOptions
 from asynccvat.simulator.processes import ServerProcess
 
 pytestmark = pytest.mark.proof("Full disks")
 
 TASKS = 6
-SIZE = "48m"
 FORMAT = ("--format", "COCO 1.0")
 RUNS = 10
 THOROUGH_RUNS = 150
@@ -81,37 +81,6 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
         yield Places(server, before, after)
 
 
-def _mount(folder: Path, *arguments: str) -> None:
-    done = subprocess.run(
-        ["mount", *arguments, str(folder)], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, kind: str) -> Iterator[Path]:
-    """A small file system: `tmpfs`, or `ext4` in a file."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system")
-    place = folder / "small"
-    place.mkdir()
-    if kind == "tmpfs":
-        _mount(place, "-t", "tmpfs", "-o", f"size={SIZE},nr_inodes=2000", "tmpfs")
-    else:
-        if shutil.which("mkfs.ext4") is None:
-            pytest.skip("there is no mkfs.ext4 here")
-        image = folder / "image"
-        with image.open("wb") as file:
-            file.truncate(64 << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-N", "2048", str(image)], check=True)
-        _mount(place, "-o", "loop", str(image))
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
-
-
 @pytest.fixture(scope="module")
 def tmpfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with mounted(tmp_path_factory.mktemp("tmpfs"), "tmpfs") as place:
@@ -124,107 +93,14 @@ def ext4(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield place
 
 
-class OtherProgram:
-    """Fills a file system, and frees it."""
-
-    def __init__(self, disk: Path) -> None:
-        self._ballast = disk / "ballast"
-
-    def fill(self, *, left: int, inodes: bool) -> None:
-        """Leave room for so many bytes, or for so many files, and for no more."""
-        self._ballast.mkdir()
-        with contextlib.suppress(OSError):
-            for number in range(1 << 20):
-                if inodes:
-                    (self._ballast / str(number)).touch()
-                else:
-                    self._write(self._ballast / str(number))
-        if inodes:
-            for number in range(left):
-                (self._ballast / str(number)).unlink(missing_ok=True)
-        elif left:
-            largest = max(self._ballast.iterdir(), key=lambda path: path.stat().st_size)
-            os.truncate(largest, max(0, largest.stat().st_size - left))
-
-    def free(self) -> None:
-        """Go away."""
-        shutil.rmtree(self._ballast, ignore_errors=True)
-
-    @staticmethod
-    def _write(path: Path) -> None:
-        with path.open("wb", buffering=0) as file:
-            for size in (1 << 20, 1 << 12, 1):
-                with contextlib.suppress(OSError):
-                    while file.write(bytes(size)) == size:
-                        pass
-        raise OSError(errno.ENOSPC, "full")
-
-
-class Moment:
-    """Calls something right before an effect of a given number; and counts the effects.
-
-    Attributes:
-        seen: How many effects there were.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seen = 0
-        self._at: int | None = None
-        self._act: Callable[[], None] = lambda: None
-        self._lock = threading.Lock()
-        for name in files.EFFECTS:
-            monkeypatch.setattr(files, name, self._watched(getattr(files, name)))
-
-    def set(self, at: int | None, act: Callable[[], None] = lambda: None) -> None:
-        """Begin to count anew."""
-        self.seen, self._at, self._act = 0, at, act
-
-    def _watched(self, effect: Callable[..., Any]) -> Callable[..., Any]:
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            with self._lock:
-                self.seen += 1
-                if self.seen == self._at:
-                    self._act()
-            return effect(*args, **kwargs)
-
-        return watched
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended."""
-
-    code: int
-    errors: tuple[str, ...]
-    out: str
-
-
-Shell = Callable[[Sequence[str]], Ended]
-
-
 @pytest.fixture
 def shell(
     places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Shell:
-    """The command line in this process, which shares the file system's room with nobody."""
-    for name in [name for name in os.environ if name.startswith("CVAT_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("CVAT_URL", places.server.url)
-    monkeypatch.setenv("CVAT_USERNAME", places.server.username)
-    monkeypatch.setenv("CVAT_PASSWORD", places.server.password)
+    server = places.server
+    name_server(monkeypatch, server.url, server.username, server.password)
     hurry(monkeypatch)
-
-    def run(arguments: Sequence[str]) -> Ended:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        errors = tuple(line for line in err.splitlines() if line.startswith("Error: "))
-        assert isinstance(ended.value.code, int)
-        return Ended(int(ended.value.code), errors, out)
-
-    return run
+    return command_line(capsys)
 
 
 @dataclass(frozen=True)
@@ -389,7 +265,8 @@ def fill_up(
     try:
         ended = shell(arguments)
         moment.set(None)
-        _check_ended(ended, places)
+        check_refused(ended)
+        assert "queued" not in requests_by_status(places.server)
         shape.check_left(disk, places)
     except BaseException as error:
         error.add_note(f"{shape.name}: full before effect {at}, {left} left, inodes: {inodes}")
@@ -400,18 +277,6 @@ def fill_up(
     assert again.code == 0, again
     shape.check_end(disk, places)
     return ended.code != 0
-
-
-def _check_ended(ended: Ended, places: Places) -> None:
-    assert ended.code in (0, 1), ended
-    if ended.code == 0:
-        assert ended.errors == (), ended
-        return
-    assert len(ended.errors) == 1 or (not ended.errors and ended.out.startswith("Done")), ended
-    for error in ended.errors:
-        assert "Free some space" in error or "Remove some files" in error, error
-        assert len(error) < 500
-    assert "queued" not in requests_by_status(places.server)
 
 
 def test_a_disk_that_fills_up_at_any_moment_ends_the_command_with_one_line(
