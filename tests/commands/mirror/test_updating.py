@@ -206,7 +206,7 @@ async def test_a_folder_with_a_damaged_receipt_is_foreign_until_adopted(
     report = await again(serve, data)
     assert actions(report)[2] == ("failed", "foreign")
     assert isinstance(error(report, 2), ac.errors.ForeignFolderError)
-    assert any("task 2" in warning for warning in report.warnings)
+    assert any("receipts/2.json" in warning for warning in report.warnings)
     report = await again(serve, data, replace(QUICK, adopt=True))
     assert actions(report)[2] == ("fetched", "new")
     assert files(data) == await serve.archives()
