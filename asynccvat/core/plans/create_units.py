@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -25,17 +24,13 @@ from asynccvat.core.media.kinds import (
     shown,
     unusable_name,
 )
+from asynccvat.core.plans.create_annotations import CVAT, AnnotationsBeside, annotations_in
 from asynccvat.core.plans.create_order import FrameOrder
 from asynccvat.core.zip.stored import StoredMember, StoredZip
+from asynccvat.errors import ConfigError
 
 _LONGEST_NAME = 256
 """Characters of a task's name, as CVAT stores it."""
-
-_CVAT, _COCO = "CVAT 1.1", "COCO 1.0"
-_YOLO = "YOLO 1.1"
-_ULTRALYTICS = "Ultralytics YOLO Detection 1.0"
-_COCO_FILES = ("instances_*.json", "annotations/instances_*.json")
-_YOLO_SUFFIXES = (".txt", ".data", ".names", ".yaml", ".yml")
 
 
 class ListedFile(msgspec.Struct, frozen=True, gc=False):
@@ -52,19 +47,6 @@ class ListedFile(msgspec.Struct, frozen=True, gc=False):
     size: int
     mtime_ns: int
     problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AnnotationsBeside:
-    """Annotations that lie beside the media of a task.
-
-    Attributes:
-        path: The file, or the folder whose files are packed, below the source.
-        format: The importer's name.
-    """
-
-    path: str
-    format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +128,11 @@ class _Group:
     others: list[ListedFile] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def paths_of_others(self) -> list[str]:
+        """The paths of the files that are no media."""
+        return [file.path for file in self.others]
+
 
 def find_units(
     files: Iterable[ListedFile],
@@ -165,7 +152,8 @@ def find_units(
         The units in natural order of their keys, with the problems that names show.
 
     Raises:
-        ConfigError: The order names images that are not there.
+        ConfigError: The order names images that are not there, or annotations belong to all images
+            of several tasks.
     """
     groups: dict[str, _Group] = {}
     for file in files:
@@ -173,12 +161,42 @@ def find_units(
         folder = "" if options.single or not slash else f"{top}/"
         own = source_name if not folder else top
         _sort_in(groups.setdefault(folder, _Group(folder, own)), file)
+    _check_annotations_of_all(groups, options)
     if order is not None:
         order.check(image.path for group in groups.values() for image in group.images)
     units: list[MediaUnit] = []
     for folder in sorted(groups, key=lambda one: natural_key(one.rstrip("/"))):
         units += _units_of(groups[folder], options, order)
     return _with_name_problems(units)
+
+
+def _check_annotations_of_all(groups: Mapping[str, _Group], options: CreateOptions) -> None:
+    """Check that no annotations belong to the images of several tasks.
+
+    Raises:
+        ConfigError: Some do, as in a dataset whose images are in a folder of their own.
+    """
+    without = [one for one in groups.values() if not (one.images or one.single)]
+    has_images = any(one.images for one in groups.values())
+    of_source = not (groups[""].images or groups[""].single) if "" in groups else True
+    if options.single or not options.annotations or not has_images or not of_source:
+        return
+    _, used, _ = annotations_in("", [path for one in without for path in one.paths_of_others])
+    if used:
+        raise ConfigError(
+            f"cannot create a task of each folder: {shown(min(used))} holds annotations of all of "
+            "them. Give --single for one task of all images, or --no-annotations."
+        )
+
+
+def _whose(annotations: AnnotationsBeside, videos: int) -> str:
+    """Return the problem of annotations that belong to no media, or to one of several."""
+    if not videos:
+        return f"{shown(annotations.path)} annotates nothing here: remove it"
+    return (
+        f"{shown(annotations.path)} may belong to any of {videos} videos and zips: name it like "
+        "its video, with '.xml' at the end, or give --no-annotations"
+    )
 
 
 def _sort_in(group: _Group, file: ListedFile) -> None:
@@ -195,9 +213,11 @@ def _sort_in(group: _Group, file: ListedFile) -> None:
 
 
 def _units_of(group: _Group, options: CreateOptions, order: FrameOrder | None) -> list[MediaUnit]:
-    annotations, used, problems = _annotations_in(group)
-    problems = [*group.problems, *problems]
+    annotations, used, problems = annotations_in(group.folder, group.paths_of_others)
     single_media = not group.images and len(group.single) == 1
+    if annotations is not None and not (group.images or single_media or not options.annotations):
+        problems.append(_whose(annotations, len(group.single)))
+    problems = [*group.problems, *problems]
     units: list[MediaUnit] = []
     for file in sorted(group.single, key=lambda one: natural_key(one.path)):
         unit, sidecar = _unit_of_file(group, file, options, annotations if single_media else None)
@@ -226,7 +246,7 @@ def _unit_of_file(
     stem = path.rpartition(".")[0]
     sidecar = next((one.path for one in group.others if one.path == f"{stem}.xml"), None)
     if sidecar is not None:
-        beside = AnnotationsBeside(sidecar, _CVAT)
+        beside = AnnotationsBeside(sidecar, CVAT)
     kind = media_type(path)
     assert kind is not None, "only media are sorted in here"
     why = unusable_name(path)
@@ -302,29 +322,6 @@ def _name_problems(group: _Group, images: Sequence[ListedFile]) -> list[str]:
         for name, first in collisions(names)
     ]
     return found
-
-
-def _annotations_in(group: _Group) -> tuple[AnnotationsBeside | None, set[str], list[str]]:
-    """Return a folder's annotations, the files that they use, and what is wrong with them."""
-    below = {file.path.removeprefix(group.folder): file.path for file in group.others}
-    found: list[AnnotationsBeside] = []
-    used: set[str] = set()
-    if "annotations.xml" in below:
-        found.append(AnnotationsBeside(below["annotations.xml"], _CVAT))
-        used.add(below["annotations.xml"])
-    for name, path in below.items():
-        if any(fnmatchcase(name, pattern) for pattern in _COCO_FILES):
-            found.append(AnnotationsBeside(path, _COCO))
-            used.add(path)
-    folder = group.folder.rstrip("/") or "."
-    for name, format_name in (("obj.data", _YOLO), ("data.yaml", _ULTRALYTICS)):
-        if name in below:
-            found.append(AnnotationsBeside(folder, format_name))
-            used |= {path for one, path in below.items() if one.endswith(_YOLO_SUFFIXES)}
-    if len(found) > 1:
-        paths = " and ".join(shown(one.path) for one in found)
-        return None, used, [f"it holds annotations twice, {paths}: remove all but one"]
-    return (found[0] if found else None), used, []
 
 
 def _with_problems(unit: MediaUnit, problems: Sequence[str]) -> MediaUnit:

@@ -6,7 +6,8 @@ import pytest
 
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
-from asynccvat.core.plans.create_units import AnnotationsBeside, ListedFile, MediaUnit, find_units
+from asynccvat.core.plans.create_annotations import AnnotationsBeside
+from asynccvat.core.plans.create_units import ListedFile, MediaUnit, find_units
 from asynccvat.errors import ConfigError
 
 
@@ -118,6 +119,34 @@ def test_the_annotations_of_a_video_have_its_name_or_lie_alone_with_it() -> None
     assert alone.annotations == AnnotationsBeside("cam/annotations.xml", "CVAT 1.1")
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["images/1.jpg", "annotations/instances_default.json"],
+        ["a/1.jpg", "b/1.jpg", "annotations/instances_a.json", "annotations/instances_b.json"],
+        ["images/1.jpg", "annotations.xml"],
+        ["images/train/1.jpg", "labels/train/1.txt", "data.yaml"],
+        ["obj_train_data/1.jpg", "obj_train_data/1.txt", "obj.data", "obj.names"],
+    ],
+    ids=str,
+)
+def test_a_dataset_whose_images_are_in_a_folder_needs_a_decision(names: list[str]) -> None:
+    """Else a task of the images alone was created, and its annotations left out in silence."""
+    with pytest.raises(ConfigError, match="Give --single for one task of all images"):
+        units(*names)
+    (single,) = units(*names, single=True)
+    assert single.annotations or "annotations twice" in single.problems[0]
+    assert not any(one.annotations for one in units(*names, annotations=False))
+
+
+def test_annotations_beside_other_media_do_not_matter_to_folders() -> None:
+    video, folder = units("cam/1.jpg", "drive.mp4", "annotations.xml")
+    assert folder.annotations is None
+    assert video.annotations == AnnotationsBeside("annotations.xml", "CVAT 1.1")
+    (own,) = units("annotations/1.jpg", "annotations/instances_a.json")
+    assert own.annotations == AnnotationsBeside("annotations/instances_a.json", "COCO 1.0")
+
+
 def problems(*paths: str, **options: object) -> list[str]:
     return [problem for unit in units(*paths, **options) for problem in unit.problems]  # type: ignore[arg-type]  # as above
 
@@ -134,6 +163,8 @@ def problems(*paths: str, **options: object) -> list[str]:
         (["a/1.jpg", "a/annotations.xml", "a/obj.data"], "it holds annotations twice"),
         (["a.mp4", "a.avi"], "the same name as that of 'a.avi', 'a'"),
         ([" /1.jpg"], "its task would have no name"),
+        (["a/annotations.xml"], "'a/annotations.xml' annotates nothing here: remove it"),
+        (["a.mp4", "b.mp4", "annotations.xml"], "may belong to any of 2 videos and zips"),
         (["x" * 300 + "/1.jpg"], "more than 256 characters"),
         (["a\tb/1.jpg"], "its name has a control character, so no task can have it"),
     ],
