@@ -19,7 +19,12 @@ from asynccvat.core.options import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import Fetch, Plan, plan_mirror
-from asynccvat.core.plans.removals import Presence, absence_notice, gone_candidates
+from asynccvat.core.plans.removals import (
+    Presence,
+    absence_notice,
+    gone_candidates,
+    left_notice,
+)
 from asynccvat.core.plans.targets import folder_name, task_of_folder
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Settled, Wanted, settle
@@ -91,6 +96,7 @@ async def prepare(
     emit(ListingRead(len(listing.tasks), listing.complete))
     presence: dict[int, Presence] | None = {} if options.prune else None
     absent: list[int] = []
+    left: list[int] = []
     if listing.complete and options.target_ids is None:
         gone = await in_thread(gone_candidates, listing, heads)
         not_listed = [head.task_id for head in gone]
@@ -110,6 +116,10 @@ async def prepare(
             absent = await absent_from_lists(
                 client, not_listed, selection, spec.target, tasks_of_jobs
             )
+        if selection.task_ids is None and selection.updated_since is None:
+            # Those that this run alone leaves out have not left.
+            known = presence or dict.fromkeys(absent, Presence.ABSENT)
+            left = [one for one in not_listed if known.get(one) in (None, Presence.ELSEWHERE)]
     new_folders = await in_thread(_new_folders, listing, heads, spec, options)
     plan_ = await in_thread(
         plan_mirror,
@@ -133,7 +143,11 @@ async def prepare(
             await client.formats(),
             named=selection.task_ids is not None or options.target_ids is not None,
         )
-    said = (absence_notice(plan_.absent, spec.target), flattening(plan_, spec))
+    said = (
+        absence_notice(plan_.absent, spec.target),
+        left_notice(spec.target, left),
+        flattening(plan_, spec),
+    )
     warnings = tuple([text for text in said if text is not None])
     plan_ = replace(plan_, description=description, warnings=warnings)
     counts = plan_.counts

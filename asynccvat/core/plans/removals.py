@@ -81,3 +81,23 @@ def absence_notice(task_ids: Sequence[int], target: TargetKind = TargetKind.TASK
         f"{first_few(task_ids)}. The folders stay. Remove those of deleted {target.plural} with "
         "--prune."
     )
+
+
+def left_notice(target: TargetKind, left: Sequence[int]) -> str | None:
+    """Tell which mirrored jobs are not selected any more, None if there are none.
+
+    Jobs leave a selection in their everyday life: a completed one is opened again. Whatever reads
+    the folders would take it for completed still.
+
+    Args:
+        target: What is mirrored.
+        left: Those that the server has, and the selection has not.
+    """
+    if target is not TargetKind.JOB or not left:
+        return None
+    many = len(left) > 1
+    what = f"{len(left)} mirrored jobs are" if many else "1 mirrored job is"
+    return (
+        f"{what} not in this selection any more: {first_few(left)}. "
+        f"{'Their folders stay' if many else 'The folder stays'}, without updates."
+    )

@@ -373,6 +373,31 @@ async def test_jobs_are_chosen_by_their_tasks_names(serve: Serving, data: Path) 
     assert "no task has the name 'streets'" in none.warnings[0]
 
 
+async def test_jobs_that_left_the_selection_keep_their_folders_and_are_named(
+    serve: Serving, data: Path
+) -> None:
+    first, truth = split(serve, 1)
+    for job_id in (first, truth):
+        serve.server.world.change_job(job_id, state="completed")
+    await ac.mirror(serve.client, data, options=replace(JOBS, state="completed"))
+    serve.server.world.change_job(truth, state="in progress")
+    kept = files(data / "task1" / f"job{truth}")
+    said = f"1 mirrored job is not in this selection any more: {truth}."
+    for options in (QUICK, replace(QUICK, prune=True)):
+        report = await ac.mirror(serve.client, data, options=options)
+        assert report.ok
+        assert [warning[: len(said)] for warning in report.warnings] == [said]
+        assert files(data / "task1" / f"job{truth}") == kept
+    for narrow in (ac.Selection(task_ids=[2]), ac.Selection(updated_since="2099-01-01")):
+        assert not (await ac.mirror(serve.client, data, narrow, options=QUICK)).warnings
+    serve.server.world.change_job(first, state="in progress")
+    report = await ac.mirror(serve.client, data, options=QUICK)
+    assert report.warnings[0].startswith("2 mirrored jobs are not in this selection any more")
+    serve.server.world.change_job(truth, state="completed")
+    again = await ac.mirror(serve.client, data, options=QUICK)
+    assert actions(again)[truth] == ("fetched", "changed")
+
+
 async def test_a_run_that_finds_nothing_says_of_what(serve: Serving, data: Path) -> None:
     report = await ac.mirror(serve.client, data, options=replace(JOBS, state="rejected"))
     assert (report.target, report.outcomes) == ("job", ())
