@@ -16,6 +16,7 @@ from asynccvat.errors import (
     DriveError,
     GatewayError,
     OutageError,
+    PermissionDeniedError,
     QueueStuckError,
     ResponseError,
     ServerError,
@@ -119,6 +120,11 @@ class OutageDetector:
 def may_pass(error: AsyncCvatError) -> bool:
     """Whether a task failed for a reason that may be gone at the end of the run."""
     return isinstance(error, TransportError | ResponseError) and error.retryable
+
+
+def may_make_nothing(error: AsyncCvatError) -> bool:
+    """Whether the server lets the user make nothing more, whatever the backup: a quota is full."""
+    return isinstance(error, PermissionDeniedError) and error.step == "upload"
 
 
 def second_try(error: AsyncCvatError, target: TargetKind = TargetKind.TASK) -> str:

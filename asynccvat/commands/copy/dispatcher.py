@@ -45,6 +45,7 @@ from asynccvat.transfer.outages import (
     OF_EVERY_TASK,
     OutageDetector,
     end_of_run,
+    may_make_nothing,
     may_pass,
     refusing_all,
     second_try,
@@ -201,7 +202,8 @@ class CopyDispatcher:
 
     async def _copy(self, step: CopyTask | FinishCopy, *, is_second: bool) -> None:
         try:
-            await self._one(step, self._copier.copy(step), may_repeat=not is_second)
+            if self.stopped_by is None:
+                await self._one(step, self._copier.copy(step), may_repeat=not is_second)
         finally:
             self._left -= 1
             self._to_send.discard(step.task.id)
@@ -215,7 +217,7 @@ class CopyDispatcher:
             outcome = await of_one_task(work, task_id)
         except AsyncCvatError as error:
             self._note_failure(task_id, error)
-            if isinstance(error, OF_EVERY_TASK):
+            if isinstance(error, OF_EVERY_TASK) or may_make_nothing(error):
                 return
             if may_repeat and may_pass(error) and isinstance(step, CopyTask | FinishCopy):
                 # The journals and the copier know how far it is, so that nothing is done twice.
@@ -241,6 +243,10 @@ class CopyDispatcher:
         self._emit(event)
 
     def _note_failure(self, task_id: int, error: AsyncCvatError) -> None:
+        if may_make_nothing(error):
+            # What the target has begun goes on, and is compared.
+            self.stopped_by = self.stopped_by or error
+            return
         why = error if isinstance(error, OF_EVERY_TASK) else end_of_run(error)
         if isinstance(error, StoreError):
             why = error  # no other copy can be noted, either

@@ -18,10 +18,16 @@ from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.texts import first_few
-from asynccvat.errors import AsyncCvatError, PermissionDeniedError, StoreError
+from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled
 from asynccvat.transfer.bugs import of_one_task
-from asynccvat.transfer.outages import OF_EVERY_TASK, OutageDetector, end_of_run, refusing_all
+from asynccvat.transfer.outages import (
+    OF_EVERY_TASK,
+    OutageDetector,
+    end_of_run,
+    may_make_nothing,
+    refusing_all,
+)
 from asynccvat.transfer.report import ReportBuilder
 
 
@@ -122,7 +128,7 @@ class RestoreDispatcher:
             outcome = await of_one_task(self._restorer.restore(order), target_id)
         except AsyncCvatError as error:
             self._note_failure(target_id, error)
-            if not (isinstance(error, OF_EVERY_TASK) or _may_make_nothing(error)):
+            if not (isinstance(error, OF_EVERY_TASK) or may_make_nothing(error)):
                 self._report.done(failed(order.step, error))
             return
         finally:
@@ -137,7 +143,7 @@ class RestoreDispatcher:
         self._emit(event)
 
     def _note_failure(self, target_id: int, error: AsyncCvatError) -> None:
-        if _may_make_nothing(error):
+        if may_make_nothing(error):
             # What the server has begun goes on, and is compared.
             self.stopped_by = self.stopped_by or error
             self._restorer.refused = error
@@ -150,11 +156,6 @@ class RestoreDispatcher:
         if why is not None and self.stopped_by is None:
             self.stopped_by = why
             self._scope.cancel()
-
-
-def _may_make_nothing(error: AsyncCvatError) -> bool:
-    """Whether the server lets the user make nothing more, whatever the backup."""
-    return isinstance(error, PermissionDeniedError) and error.step == "upload"
 
 
 def failed(step: Restore | RefuseRestore, error: AsyncCvatError) -> TaskOutcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,16 @@ from two_servers import QUICK, TwoServers, client_of, two_servers
 import asynccvat
 from asynccvat import CopyOptions, Selection
 from asynccvat.core.outcomes import Action, RunReport
-from asynccvat.errors import ConfigError, CopyChangedError, PermissionDeniedError, StoreError
+from asynccvat.errors import (
+    ConfigError,
+    CopyChangedError,
+    NotFoundError,
+    PermissionDeniedError,
+    StoreError,
+)
 from asynccvat.events import Event, ImportRequested, Planned
 from asynccvat.models import CopyReason, TaskListing
-from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
 
 pytestmark = pytest.mark.anyio
 
@@ -26,6 +33,10 @@ async def both(tmp_path: Path) -> AsyncIterator[TwoServers]:
     async with two_servers(tmp_path / "state", subsets=("Train", ""), video_tasks=1) as servers:
         servers.add_project()
         yield servers
+
+
+def report_ids(report: RunReport) -> list[int]:
+    return [one.task_id for one in report.outcomes]
 
 
 def reasons(report: RunReport) -> dict[int, tuple[str, str]]:
@@ -349,6 +360,82 @@ async def test_a_backup_above_the_upload_limit_is_refused_before_a_byte_is_sent(
     assert "1,000 at most. Nothing was sent" in str(report.failures[0].error)
     assert not any(call.method == "PATCH" for call in both.new.calls)
     assert not both.new.world.tasks
+
+
+async def test_a_target_that_takes_no_more_tasks_ends_the_run(tmp_path: Path) -> None:
+    full = SimulatorOptions(tasks=0, projects=0, most_tasks=2)
+    async with two_servers(tmp_path, new=full, tasks=30) as both:
+        both.add_project()
+        report = await both.copy(concurrency=2)
+        assert isinstance(report.stopped_by, PermissionDeniedError)
+        assert "Maximum number of tasks reached: 2" in str(report.stopped_by)
+        assert reasons(report) == dict.fromkeys(report_ids(report), ("copied", "new"))
+        assert both.restores() == len(report.outcomes) >= 2
+        backups = [call for call in both.old.calls if call.path.endswith("/backup/export")]
+        assert len(backups) < 30
+
+
+async def test_a_token_that_only_reads_is_refused_before_anything_is_asked_for(
+    both: TwoServers,
+) -> None:
+    token = both.new.create_access_token(read_only=True)
+    async with asynccvat.CvatClient(both.new.url, token=token, policy=QUICK) as reader:
+        reading = replace(both, target=reader)
+        with pytest.raises(PermissionDeniedError, match="read-only"):
+            await reading.copy()
+        with pytest.raises(PermissionDeniedError, match="read-only"):
+            await reading.plan()
+    assert not any("/backup" in call.path for call in both.old.calls)
+
+
+async def test_a_source_of_which_the_user_only_reads_is_copied(both: TwoServers) -> None:
+    token = both.old.create_access_token(read_only=True)
+    async with asynccvat.CvatClient(both.old.url, token=token, policy=QUICK) as reader:
+        assert (await replace(both, source=reader).copy()).ok
+
+
+async def test_a_task_that_is_deleted_at_the_source_meanwhile_stops_no_other(
+    both: TwoServers,
+) -> None:
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Planned):
+            both.old.delete_task(2)
+
+    report = await asynccvat.copy(
+        both.source, both.target, options=both.options(), on_event=on_event
+    )
+    (failure,) = report.failures
+    assert failure.task_id == 2
+    assert isinstance(failure.error, NotFoundError)
+    assert report.count(Action.COPIED) == 3
+    assert (await both.copy()).ok
+
+
+async def test_a_project_that_is_deleted_at_the_target_meanwhile_is_made_in_the_next_run(
+    both: TwoServers,
+) -> None:
+    report = await copy_while(both, lambda: both.new.world.delete_project(1))
+    assert report.failures
+    assert all("cannot be moved into project 1" in str(one.error) for one in report.failures)
+    again = await both.copy()
+    assert again.ok
+    assert both.restores() == 4
+    assert {task.project_id for task in both.new.world.tasks.values()} == {2}
+
+
+async def test_one_task_is_copied_to_two_targets_at_once(both: TwoServers, tmp_path: Path) -> None:
+    async with (
+        SimulatedServer(SimulatorOptions(tasks=0, projects=0)) as server,
+        client_of(server) as third,
+        client_of(both.old) as source,
+    ):
+        other = replace(both, new=server, source=source, target=third, state=tmp_path / "third")
+        reports = await asyncio.gather(both.copy(), other.copy())
+        assert all(report.ok for report in reports)
+        for side, report in zip((both, other), reports, strict=True):
+            assert side.restores() == 4
+            await side.assert_equal(report)
 
 
 async def test_the_servers_own_limit_is_told(tmp_path: Path) -> None:
