@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from sys import intern
 from typing import Annotated, Any, ClassVar
+from urllib.parse import parse_qs
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -292,6 +293,7 @@ class CloudStorage(msgspec.Struct, frozen=True, kw_only=True):
         resource: The bucket's own name.
         owner: The user who registered it.
         organization: Its organization, None in a personal workspace.
+        specific_attributes: What its provider needs to know, as the query of a URL.
     """
 
     id: _Id
@@ -300,6 +302,13 @@ class CloudStorage(msgspec.Struct, frozen=True, kw_only=True):
     resource: str = ""
     owner: Owner | None = None
     organization: int | None = None
+    specific_attributes: str | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The start of the keys to which CVAT confines its lists of objects, "" for none."""
+        given = parse_qs(self.specific_attributes or "").get("prefix", [""])
+        return given[0].lstrip("/")
 
 
 class RequestStatus(StrEnum):

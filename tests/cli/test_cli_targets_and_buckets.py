@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asynccvat.simulator import SimulatedServer
+from asynccvat.simulator import Fault, SimulatedServer
 
 if TYPE_CHECKING:
     from command_line import Shell
@@ -116,6 +116,21 @@ def test_backups_of_projects_go_to_a_bucket(shell: Shell, bucket: int) -> None:
     assert ended.code == 0, ended.err
     assert "1 project (1 written)" in ended.out
     assert Path("lab/project1.zip").is_file()
+
+
+def test_a_storage_whose_state_cannot_be_read_hides_no_other(
+    shell: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    broken, whole = (simulated.add_cloud_storage(tmp_path, name).id for name in ("broken", "whole"))
+    simulated.faults.add(
+        Fault(path=f"/api/cloudstorages/{broken}/status", status=400, body='["no such key"]')
+    )
+    listed = shell("cloud-storages", "--json")
+    assert listed.code == 0
+    states = {one["id"]: one["status"] for one in listed.json}
+    assert (states[broken], states[whole]) == ("UNKNOWN", "AVAILABLE")
+    assert f"cloud storage {broken}" in listed.err
+    assert "no such key" in listed.err
 
 
 def test_cloud_storages_are_listed(shell: Shell, bucket: int) -> None:

@@ -24,6 +24,7 @@ from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted
+from asynccvat.errors import AuthenticationError, ResponseError
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient
@@ -178,5 +179,15 @@ def cloud_storages(shared: SharedOptions, *, output_options: OutputOptions) -> i
 
 
 async def _storages(client: CvatClient) -> list[tuple[CloudStorage, str]]:
-    storages = await client.cloud_storages()
-    return [(one, await client.cloud_storage_status(one.id)) for one in storages]
+    """Return the storages with their states. One whose state cannot be read hides no other."""
+    return [(one, await _status(client, one.id)) for one in await client.cloud_storages()]
+
+
+async def _status(client: CvatClient, storage_id: int) -> str:
+    try:
+        return await client.cloud_storage_status(storage_id)
+    except AuthenticationError:
+        raise
+    except ResponseError as error:
+        output.remark(f"warning: {error}")
+        return "UNKNOWN"

@@ -177,6 +177,13 @@ class CloudRun:
                 f"cannot export to cloud storage {storage.id} ({storage.display_name!r}): the "
                 f"server says that it is {status}. Look at it in CVAT."
             )
+        if not self._folder.startswith(storage.prefix):
+            inside = f"{storage.prefix.rstrip('/')}/{self._folder}".rstrip("/")
+            raise ConfigError(
+                f"cannot export to {self._folder!r} in cloud storage {storage.id} "
+                f"({storage.display_name!r}): CVAT lists only what lies under {storage.prefix!r} "
+                f"there, so what would be replaced cannot be seen. Use --prefix {inside!r}."
+            )
         listing = await list_targets(self._client, self._wanted)
         formats = None
         if isinstance(self._spec, ExportSpec):

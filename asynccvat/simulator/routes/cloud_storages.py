@@ -74,6 +74,10 @@ async def list_content(call: Call) -> ServerResponse:
     """`GET /api/cloudstorages/{id}/content-v2`: list folders and objects below a prefix."""
     storage = find_cloud_storage(call, call.number)
     prefix = call.query.get("prefix", "")
+    if not prefix.startswith(storage.prefix):
+        if not storage.prefix.startswith(prefix):
+            return json_response({"next": None, "content": []})
+        prefix = storage.prefix  # CVAT lists nothing above the storage's own prefix
     below = prefix[: prefix.rfind("/") + 1]
     folders: dict[str, None] = {}
     files: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs
 
 from asynccvat.simulator.world.users import User
 
@@ -30,6 +31,11 @@ class CloudStorage:
     credentials_type: str = "KEY_SECRET_KEY_PAIR"
     specific_attributes: str = ""
     organization_id: int | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of listed objects begin with, "" for no such limit."""
+        return parse_qs(self.specific_attributes).get("prefix", [""])[0]
 
     def path(self, key: str) -> Path:
         """Return the file of an object.

@@ -186,6 +186,24 @@ async def test_storages_that_cannot_be_used_are_refused(bucket: Path, tmp_path: 
             await ac.export_to_cloud(serve.client, 1, 5)  # type: ignore[arg-type]
 
 
+async def test_a_folder_that_the_server_does_not_list_is_refused(bucket: Path) -> None:
+    (bucket / "exports").mkdir()
+    (bucket / "exports" / "task1.zip").write_bytes(b"mine")
+    async with serving(1) as serve:
+        storage = serve.server.world.add_cloud_storage(
+            bucket, "lab", "lab", specific_attributes="region=eu&prefix=data%2F"
+        )
+        assert [name async for name in serve.client.iter_cloud_storage(1, "exports/")] == []
+        with pytest.raises(ConfigError, match="Use --prefix 'data/exports'"):
+            await ac.export_to_cloud(serve.client, storage.id, "exports", options=QUICK)
+        with pytest.raises(ConfigError, match="Use --prefix 'data'"):
+            await ac.plan_export_to_cloud(serve.client, storage.id, options=QUICK)
+        assert (bucket / "exports" / "task1.zip").read_bytes() == b"mine"
+        assert (await ac.export_to_cloud(serve.client, 1, "data/exports", options=QUICK)).ok
+        refused = await ac.export_to_cloud(serve.client, 1, "data/exports", options=QUICK)
+        assert isinstance(error(refused, 1), ObjectExistsError)
+
+
 async def test_the_plan_has_reasons_and_changes_nothing(bucket: Path, tmp_path: Path) -> None:
     (bucket / "task1.zip").write_bytes(b"mine")
     async with serving(2) as serve:
