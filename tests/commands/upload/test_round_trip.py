@@ -345,7 +345,7 @@ async def test_a_file_with_a_damaged_receipt_is_uploaded(data: Path, stack: Asyn
     (receipts / "2.json").write_bytes(whole[:-20])
     report = await ac.upload(serve.client, data, options=UPLOAD)
     assert actions(report) == {1: ("uploaded", "found"), 2: ("uploaded", "found")}
-    assert "receipt of task 1 cannot be used" in report.warnings[0]
+    assert "receipts/1.json cannot be used" in report.warnings[0]
 
 
 async def test_an_upload_that_cannot_be_noted_in_a_damaged_receipt_warns(
