@@ -217,11 +217,28 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
             f"Compared with the source: {counted(len(compared), 'task')}, "
             f"{different or 'none'} different."
         )
+        if different:
+            _show_differences(report.outcomes)
     if not report.listing_complete:
         write(
             f"The list of {noun}s kept changing while it was read, or {noun}s in it cannot be "
             f"read: some {noun}s may be missing. Run the command again."
         )
+
+
+def _show_differences(outcomes: Sequence[TaskOutcome]) -> None:
+    """Write a table of what differs between tasks and their copies."""
+    rows = [
+        (one.compared.task, one.compared.copy, what, source, target)
+        for one in outcomes
+        if one.compared is not None
+        for what, source, target in one.compared.difference_rows
+    ]
+    table(
+        ("task", "copy", "differs in", "source", "target"),
+        rows,
+        numbers=("task", "copy", "source", "target"),
+    )
 
 
 def _new_ids(outcomes: Sequence[TaskOutcome], file: Path) -> str:

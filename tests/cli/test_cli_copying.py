@@ -85,8 +85,36 @@ def test_a_changed_copy_fails_with_code_1(copies: Copies) -> None:
     copies.new.edit_task(copy)
     refused = copies("-q")
     assert refused.code == 1
-    assert f"so did its copy, task {copy} of the target" in refused.err
-    assert "1 to refuse" in copies("--dry-run").err
+    assert "and so did its copy at the target: its annotations changed." in refused.err
+    assert f"It is task {copy} of the target." in refused.err
+    planned = copies("--dry-run")
+    assert "1 to refuse" in planned.err
+    assert f"refuse\t1\tedited\t{copy}\t\tstreet-00001" in planned.out
+
+
+def test_what_differs_is_a_table(copies: Copies) -> None:
+    done = copies("--json").json
+    copy = next(task["new_id"] for task in done["tasks"] if task["task_id"] == 1)
+    here = copies.old.world.tasks[1].annotations()
+    copies.new.edit_task(copy)
+    there = copies.new.world.tasks[copy].annotations()
+    differing = copies()
+    assert differing.code == 1
+    assert "Compared with the source: 1 task, 1 different." in differing.out
+    assert "task\tcopy\tdiffers in\tsource\ttarget\n" in differing.out
+    shapes = f"1\t{copy}\tshapes\t{len(here.shapes)}\t{len(there.shapes)}\n"
+    assert shapes in differing.out
+    assert ". It was changed: its annotations changed. " in differing.err
+    assert "Delete it at the target to have it made again." in differing.err
+
+
+def test_tasks_that_are_there_already_are_explained_once(copies: Copies, tmp_path: Path) -> None:
+    copies()
+    copies.state = tmp_path / "elsewhere"
+    planned = copies("--dry-run")
+    assert planned.out.splitlines()[1] == "refuse\t1\texisting at the target\t\t1\tstreet-00001"
+    assert planned.err.count("refused: tasks 1, 2, 3: the target has a task of the same name") == 1
+    assert "It is task 1 of the target." in copies().err
 
 
 def test_the_tasks_that_failed_are_copied_again(copies: Copies, tmp_path: Path) -> None:

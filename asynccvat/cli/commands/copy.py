@@ -156,18 +156,19 @@ def show_plan(plan: CopyPlan, *, as_json: bool, verbose: bool) -> ExitCode:
             if project["make"] is not None:
                 output.remark(f"To be made: project {project['make']!r} with its labels.")
         plans.show_steps(
-            ("step", "task", "reason", "copy", "name"),
+            ("step", "task", "reason", "copy", "existing", "name"),
             [
                 (
                     step["step"],
                     step["task_id"],
                     step["reason"],
                     step.get("copy") or step.get("replaces"),
+                    step.get("existing"),
                     step["name"],
                 )
                 for step in plans.shown(described["steps"], verbose=verbose)
             ],
-            numbers=("task", "copy"),
+            numbers=("task", "copy", "existing"),
         )
         for warning in plan.warnings:
             output.remark(f"warning: {warning}")

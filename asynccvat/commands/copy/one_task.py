@@ -202,7 +202,10 @@ class TaskCopier:
             read = await compare(self._source, self._lookups, step.task, step.copied.copy)
             compared = read.compared
             if compared.differences:
-                raise self._differs(compared, f", as {step.detail.removeprefix('its copy ')}")
+                how = step.detail.removeprefix("its copy ")
+                raise self._differs(
+                    compared, f". It {how}. Delete it at the target to have it made again"
+                )
         return TaskOutcome(
             task_id=step.task.id,
             name=step.task.name,
@@ -314,7 +317,7 @@ class TaskCopier:
                 step="compare",
             )
         raise self._differs(
-            read.compared, ". Look at both; delete the copy at the target to have it made again"
+            read.compared, ". Look at both. Delete the copy at the target to have it made again"
         )
 
     def _differs(self, compared: ComparedTask, more: str) -> CopyDiffersError:

@@ -168,8 +168,11 @@ def _refused(refusal: RefuseCopy) -> AsyncCvatError:
             task_id=refusal.task_id,
             step="list",
         )
+    at = refusal.copy if refusal.existing is None else refusal.existing
+    what = "task" if refusal.is_removal else "cannot copy task"
+    which = "" if at is None else f" It is task {at} of the target."
     return CopyError(
-        f"cannot copy task {refusal.task_id}: {refusal.detail}.",
+        f"{what} {refusal.task_id}: {refusal.detail}.{which}",
         task_id=refusal.task_id,
         step="plan",
     )

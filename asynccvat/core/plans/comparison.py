@@ -11,6 +11,8 @@ from typing import Any
 
 from asynccvat.core.annotations.counts import AnnotationCounts
 
+_SUBSET = "subset"
+
 
 @dataclass(frozen=True, slots=True)
 class TaskContent:
@@ -52,6 +54,11 @@ class ComparedTask:
         """What differs, each in words; empty if they are equal."""
         return differences(self.source, self.target)
 
+    @property
+    def difference_rows(self) -> tuple[tuple[str, object, object], ...]:
+        """What differs: its name, and its value at the source and at the target."""
+        return _different(self.source, self.target)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON types."""
         return {
@@ -64,8 +71,19 @@ class ComparedTask:
 
 def differences(source: TaskContent, target: TaskContent) -> tuple[str, ...]:
     """Return what differs between a task and its copy, each in words."""
+    return tuple(
+        [
+            f"{noun} {theirs!r} instead of {mine!r}"
+            if noun == _SUBSET
+            else f"{theirs:,} {noun} instead of {mine:,}"
+            for noun, mine, theirs in _different(source, target)
+        ]
+    )
+
+
+def _different(source: TaskContent, target: TaskContent) -> tuple[tuple[str, Any, Any], ...]:
     mine, theirs = source.counts, target.counts
-    pairs = [
+    pairs: list[tuple[str, Any, Any]] = [
         ("frames", source.frames or 0, target.frames or 0),
         ("tags", mine.tags, theirs.tags),
         ("shapes", mine.shapes, theirs.shapes),
@@ -75,11 +93,5 @@ def differences(source: TaskContent, target: TaskContent) -> tuple[str, ...]:
     pairs += [
         (f"of type {kind}", mine.types.get(kind, 0), theirs.types.get(kind, 0)) for kind in kinds
     ]
-    found = [
-        f"{theirs_:,} {noun} instead of {mine_:,}"
-        for noun, mine_, theirs_ in pairs
-        if mine_ != theirs_
-    ]
-    if source.subset != target.subset:
-        found.append(f"subset {target.subset!r} instead of {source.subset!r}")
-    return tuple(found)
+    pairs.append((_SUBSET, source.subset, target.subset))
+    return tuple([pair for pair in pairs if pair[1] != pair[2]])

@@ -252,8 +252,7 @@ def _next_copy(
             task.id,
             task.name,
             CopyReason.FORBIDDEN,
-            f"this user may not see its copy, task {copied.copy} of the target. Use the user who "
-            "made it",
+            "this user may not see its copy. Use the user who made it",
             copied.copy,
         )
     look = facts.looks.get(copied.copy)
@@ -270,8 +269,8 @@ def _next_copy(
             task.id,
             task.name,
             CopyReason.EDITED,
-            f"it changed, and so did its copy, task {copied.copy} of the target: {how}. Look at "
-            "both; --overwrite replaces the copy",
+            f"it changed, and so did its copy at the target: {how}. Look at both; --overwrite "
+            "replaces the copy",
             copied.copy,
         )
     return _into_project(CopyTask(task, CopyReason.CHANGED, copied, made), facts.projects)
@@ -285,8 +284,8 @@ def _update(task: Task, copied: Copied, how: str, options: CopyOptions) -> CopyS
         task.id,
         task.name,
         CopyReason.EDITED,
-        f"the stages and states of its jobs are not set, since its copy, task {copied.copy} of the "
-        f"target, was changed: {how}. Look at both; --overwrite sets them",
+        "the stages and states of its jobs are not set, since its copy was changed at the target: "
+        f"{how}. Look at both; --overwrite sets them",
         copied.copy,
     )
 
@@ -300,7 +299,7 @@ def _first_copy(task: Task, made: int | None, facts: CopyFacts, options: CopyOpt
             task.id,
             task.name,
             CopyReason.EXISTING,
-            f"the target has task {twin} of the same name, subset and frames, which is not in this "
+            "the target has a task of the same name, subset and frames, which is not in this "
             "copy's journal. Give the --state of the copy that made it, or --duplicate to have two",
             existing=twin,
         )
@@ -330,9 +329,9 @@ def _removal(
             copied.task,
             copied.target.name,
             CopyReason.EDITED,
-            f"its copy, task {copied.copy} of the target, is not removed: {how}. Look at it; "
-            "--overwrite removes it",
+            f"its copy is not removed: {how}. Look at it; --overwrite removes it",
             copied.copy,
+            is_removal=True,
         )
     return RemoveCopy(copied, reason)
 

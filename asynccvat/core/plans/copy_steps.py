@@ -137,6 +137,7 @@ class RefuseCopy(msgspec.Struct, frozen=True):
         detail: Why, in a sentence.
         copy: Its copy, None for none.
         existing: A task of the target that looks like its copy and is not in the journal.
+        is_removal: Whether the removal of its copy is refused.
     """
 
     task_id: int
@@ -145,6 +146,7 @@ class RefuseCopy(msgspec.Struct, frozen=True):
     detail: str
     copy: int | None = None
     existing: int | None = None
+    is_removal: bool = False
 
 
 class SkipCopy(msgspec.Struct, frozen=True):

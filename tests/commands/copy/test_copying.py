@@ -125,7 +125,8 @@ async def test_a_copy_that_was_changed_at_the_target_is_not_replaced(both: TwoSe
     report = await both.copy()
     (failure,) = report.failures
     assert failure.reason == CopyReason.EDITED
-    assert f"task {copy} of the target: its annotations changed" in str(failure.error)
+    assert "so did its copy at the target: its annotations changed" in str(failure.error)
+    assert str(failure.error).endswith(f"It is task {copy} of the target.")
     assert copy in both.new.world.tasks
     assert (await both.copy(overwrite=True)).ok
     assert copy not in both.new.world.tasks
@@ -318,7 +319,7 @@ async def test_states_of_jobs_are_not_set_at_a_copy_that_was_changed(both: TwoSe
     mine = both.new.world.tasks[first[1]].jobs()[0].id
     both.new.world.change_job(mine, state="completed")
     (failure,) = (await both.copy(states=True)).failures
-    assert f"not set, since its copy, task {first[1]} of the target, was" in str(failure.error)
+    assert "are not set, since its copy was changed at the target: its jobs" in str(failure.error)
     assert reasons(await both.copy(states=True, overwrite=True))[1][0] == "updated"
     assert both.new.world.tasks[first[1]].jobs()[0].state == "rejected"
 
@@ -590,7 +591,9 @@ async def test_a_copy_that_is_changed_while_its_task_is_copied_stays(both: TwoSe
     assert isinstance(failure.error, CopyChangedError)
     assert both.restores() == 5
     again = await both.copy()
-    assert f"task {first[3]} of the target, is not removed" in str(again.failures[0].error)
+    said = str(again.failures[0].error)
+    assert said.startswith("task 3: its copy is not removed: its annotations changed.")
+    assert said.endswith(f"It is task {first[3]} of the target.")
     assert (await both.copy(overwrite=True)).ok
     assert both.restores() == 4
 
