@@ -98,21 +98,24 @@ class Lists:
     async def listed_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """Return all projects of a selection, checked against the server's count."""
         heed = _Heed("projects", project_check(selection), wildcard_check(selection))
-        return await self._listed(heed, tuple(selection.queries()), _PROJECTS)
+        return await self._listed(heed, selection, _PROJECTS)
 
     async def listed_jobs(self, selection: JobSelection) -> Listing[Job]:
         """Return all jobs of a selection, checked against the server's count."""
         heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
-        return await self._listed(heed, tuple(selection.queries()), _JOBS)
+        return await self._listed(heed, selection, _JOBS)
 
     async def _listed(
-        self, heed: _Heed[EntryT], queries: Sequence[dict[str, str]], decoder: PageDecoder[EntryT]
+        self,
+        heed: _Heed[EntryT],
+        selection: ProjectSelection | JobSelection,
+        decoder: PageDecoder[EntryT],
     ) -> Listing[EntryT]:
         """Read lists whole, join them in ascending order of id, and warn of what is left out."""
         listings = await list_all(
             self._http,
             f"/api/{heed.what}",
-            tuple({**query, "sort": "id"} for query in queries),
+            tuple({**query, "sort": "id"} for query in selection.queries()),
             decoder,
             page_size=_TARGETS_PAGE,
         )
@@ -120,6 +123,8 @@ class Lists:
         unreadable = tuple(entry for listing in listings for entry in listing.unreadable)
         heed.pass_over(unreadable)
         heed.warn()
+        if not found and not unreadable:
+            await warn_of_none(self._http, heed.what, selection, decoder)
         return Listing(
             items=tuple(found[key] for key in sorted(found)),
             read_at=max((one.read_at for one in listings if one.read_at is not None), default=None),

@@ -398,6 +398,16 @@ async def test_jobs_that_left_the_selection_keep_their_folders_and_are_named(
     assert actions(again)[truth] == ("fetched", "changed")
 
 
+async def test_names_that_fit_no_project_or_job_are_explained(serve: Serving, data: Path) -> None:
+    projects = await ac.mirror(
+        serve.client, data / "a", ac.Selection(name="projct-1"), options=PROJECTS
+    )
+    assert "no project has the name 'projct-1'" in projects.warnings[0]
+    assert "The nearest: 'project-1'" in projects.warnings[0]
+    jobs = await ac.mirror(serve.client, data / "b", ac.Selection(assignee="nobody"), options=JOBS)
+    assert "no job has the assignee 'nobody'" in jobs.warnings[0]
+
+
 async def test_a_run_that_finds_nothing_says_of_what(serve: Serving, data: Path) -> None:
     report = await ac.mirror(serve.client, data, options=replace(JOBS, state="rejected"))
     assert (report.target, report.outcomes) == ("job", ())
