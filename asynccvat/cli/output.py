@@ -244,6 +244,7 @@ def _show_differences(outcomes: Sequence[TaskOutcome]) -> None:
 def _new_ids(outcomes: Sequence[TaskOutcome], file: Path) -> str:
     """Return the line that says which ids became which."""
     made = [one for one in outcomes if one.new_id is not None]
+    made.sort(key=lambda one: one.task_id)
     shown = [
         f"{one.task_id or printable(repr(one.name))} -> {one.new_id}"
         for one in made[:_NEW_IDS_SHOWN]

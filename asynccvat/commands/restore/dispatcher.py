@@ -110,6 +110,17 @@ class RestoreDispatcher:
                 f"the server goes on with the restore of {first_few(left)}. Run the same command "
                 "again to follow it."
             )
+        told = {one.location for one in self._report.outcomes}
+        lost = [
+            str(order.step.path)
+            for order in orders
+            if order.key in self._journal.states.unanswered and str(order.step.path) not in told
+        ]
+        if lost:
+            self._report.warn(
+                f"the answer to the restore of {first_few(lost)} was lost. Run the same command "
+                "again: it looks for what that made before anything is sent."
+            )
 
     async def _restore_all(self, orders: Sequence[RestoreOrder]) -> None:
         try:

@@ -97,6 +97,8 @@ class RestoreRun:
     async def _restore(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
         async with self._opened(read_only=False) as (journal, sources):
             prepared = await self._prepare(journal, sources, run.emit)
+            if prepared.orders:
+                run.target = prepared.orders[0].kind
             for skip in prepared.plan.of(SkipRestore):
                 report.done(_skipped(skip))
             for refusal in prepared.plan.of(RefuseRestore):
@@ -191,17 +193,21 @@ class RestoreRun:
 
     async def _still_there(
         self, journal: RestoreJournal, sources: Sequence[BackupSource]
-    ) -> frozenset[int]:
-        """Return which of the tasks or projects that were made before are still there."""
-        done = [journal.of(one.key).done for one in sources]
-        ids = [one.new_id for one in done if one is not None and one.new_id is not None]
-        if not ids:
-            return frozenset()
-        if self._choice.kind is TargetKind.PROJECT:
+    ) -> frozenset[tuple[TargetKind, int]]:
+        """Return which of the tasks and projects that were made before are still there."""
+        made: dict[TargetKind, list[int]] = {}
+        for one in sources:
+            done = journal.of(one.key).done
+            if done is not None and done.new_id is not None:
+                made.setdefault(done.kind, []).append(done.new_id)
+        there: set[tuple[TargetKind, int]] = set()
+        if ids := made.get(TargetKind.PROJECT):
             projects = await self._client.projects(ProjectSelection(project_ids=ids))
-            return frozenset(project.id for project in projects)
-        listing = await self._client.tasks(Selection(task_ids=ids))
-        return frozenset(task.id for task in listing.tasks)
+            there |= {(TargetKind.PROJECT, project.id) for project in projects}
+        if ids := made.get(TargetKind.TASK):
+            listing = await self._client.tasks(Selection(task_ids=ids))
+            there |= {(TargetKind.TASK, task.id) for task in listing.tasks}
+        return frozenset(there)
 
 
 async def find_project(client: CvatClient, project: int | str) -> Project:
@@ -265,11 +271,11 @@ def _candidate(
     one: BackupSource,
     found: BackupZip | BackupFileError,
     journal: RestoreJournal,
-    there: frozenset[int],
+    there: frozenset[tuple[TargetKind, int]],
     target: TargetKind,
 ) -> RestoreCandidate:
     state = journal.of(one.key)
-    is_there = state.done is not None and state.done.new_id in there
+    is_there = state.done is not None and (state.done.kind, state.done.new_id) in there
     if isinstance(found, BackupFileError):
         found.task_id = one.target_id or None
         return RestoreCandidate(

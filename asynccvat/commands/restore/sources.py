@@ -74,10 +74,12 @@ class BackupSources:
     Attributes:
         root: The folder beside which the journal is kept.
         sources: The backups.
+        is_destination: Whether the folder is a destination of backups.
     """
 
     root: Path
     sources: tuple[BackupSource, ...]
+    is_destination: bool = True
 
 
 async def find_sources(source: Path, choice: BackupChoice) -> BackupSources:
@@ -92,7 +94,10 @@ async def find_sources(source: Path, choice: BackupChoice) -> BackupSources:
         StoreError: The receipts cannot be read.
     """
     if await in_thread(source.is_file):
-        return await in_thread(_single, source, choice)
+        found = await in_thread(_single, source, choice)
+        if found.is_destination:
+            await _warn_of_lightweight(found)
+        return found
     if not await in_thread((source / OWN_FOLDER).is_dir):
         there = await in_thread(source.exists)
         why = "asynccvat made no backups there" if there else "there is no such file or folder"
@@ -117,9 +122,22 @@ def _single(source: Path, choice: BackupChoice) -> BackupSources:
     target = target_of(folder.name)
     if target is not None and is_stamp(source.stem) and (folder.parent / OWN_FOLDER).is_dir():
         key = f"{folder.name}/{source.name}"
-        one = BackupSource(key=key, path=source, target_id=target[1])
+        one = BackupSource(key=key, path=source, target_id=target[1], kind=target[0])
         return BackupSources(folder.parent, (one,))
-    return BackupSources(folder, (BackupSource(key=source.name, path=source),))
+    lone = BackupSource(key=source.name, path=source)
+    return BackupSources(folder, (lone,), is_destination=False)
+
+
+async def _warn_of_lightweight(found: BackupSources) -> None:
+    """Warn if the receipt of a single zip says that it lacks media."""
+    (one,) = found.sources
+    async with BackupStore.open(found.root, read_only=True) as store:
+        backups = await store.list()
+    if any(each.receipt.lightweight and each.receipt.file == one.key for each in backups):
+        warn(
+            f"{str(one.path)!r} is a lightweight backup: it lacks the media that lie in a bucket. "
+            "What is restored needs that bucket."
+        )
 
 
 def _chosen(
@@ -171,6 +189,7 @@ def _newest(
         then = "Give a later --at."
     elif not whole:
         why = "it has lightweight backups alone, which lack the media that lie in a bucket"
+        then = "Make one without --lightweight; or name the zip, if the server has that bucket."
     elif newest.condition is BackupCondition.MISSING:
         why = f"{receipt.file!r} is missing"
     elif newest.condition is BackupCondition.CHANGED:

@@ -17,7 +17,7 @@ from asynccvat.core.backups.contents import BackupContents, KindCounts, TaskCont
 from asynccvat.core.backups.labels import BackupLabel, label_problems
 from asynccvat.core.models import Job, ServerRequest, TargetKind
 from asynccvat.core.records.restores import Done, RestoreState
-from asynccvat.errors import AsyncCvatError, RestoreError, UploadTooLargeError
+from asynccvat.errors import AsyncCvatError, BackupFileError, RestoreError, UploadTooLargeError
 
 _RESTORES = "import:backup"
 _UNTOUCHED = RestoreState()
@@ -209,6 +209,8 @@ def _step(
     def refused(reason: RestoreReason, problem: AsyncCvatError) -> RefuseRestore:
         return RefuseRestore(one.target_id, one.name, one.path, reason, problem, kind)
 
+    if project_id is not None and kind is TargetKind.PROJECT:
+        return refused(RestoreReason.FILE, _of_a_project(one))
     if done is not None and one.there and not again:
         return SkipRestore(
             one.target_id,
@@ -236,6 +238,15 @@ def _step(
         reason = RestoreReason.INTERRUPTED
     total = one.contents.annotations.total
     return Restore(one.target_id, one.name, one.path, reason, one.size, total, kind)
+
+
+def _of_a_project(one: RestoreCandidate) -> BackupFileError:
+    """Return the error of a project that is to be restored into a project."""
+    return BackupFileError(
+        f"cannot restore {str(one.path)!r} into a project: it is the backup of a project. Remove "
+        "--project.",
+        step="plan",
+    )
 
 
 def _elsewhere(done: Done, project_id: int | None) -> str:

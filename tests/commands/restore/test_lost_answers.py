@@ -363,6 +363,7 @@ async def test_a_server_that_is_gone_ends_the_run_and_leaves_one_call_unanswered
         client, dest, options=ac.RestoreOptions(durable=False, wait_for_server=0)
     )
     assert not report.ok
+    assert any("was lost. Run the same command again" in one for one in report.warnings)
     server.after = lambda _method, _path: None
     server.faults.clear()
     report = await ac.restore(client, dest, options=QUICK)

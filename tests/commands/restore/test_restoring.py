@@ -475,3 +475,51 @@ def test_each_organization_has_a_journal_of_its_own() -> None:
     assert name(None) == "https-cvat-8443"
     assert name("acme") == "https-cvat-8443@acme"
     assert name("") == "https-cvat-8443@"
+
+
+# --- a single zip -------------------------------------------------------------------------------
+
+
+async def test_the_zip_of_a_project_is_one_also_if_it_is_named_alone(
+    server: RestoringServer, client: ac.CvatClient, tmp_path: Path
+) -> None:
+    path = store_backup(
+        tmp_path / "projects", 5, project_backup("town", backup("a")), target="project"
+    )
+    report = await ac.restore(client, path, options=QUICK)
+    assert report.ok, report.failures
+    (made,) = server.projects
+    # Its id is no task's: what became of a task of that number says nothing.
+    assert made not in server.tasks
+    again = await ac.restore(client, path, options=QUICK)
+    assert actions(again) == {5: ("skipped", "existing")}
+    assert len(server.projects) == 1
+
+
+async def test_a_project_is_never_moved_into_one(
+    server: RestoringServer, client: ac.CvatClient, tmp_path: Path
+) -> None:
+    server.projects[1] = {"id": 1, "name": "p1", "labels": LABELS}
+    path = tmp_path / "town.zip"
+    path.write_bytes(project_backup("town", backup("a")))
+    report = await ac.restore(client, path, project=1, options=QUICK)
+    assert "it is the backup of a project. Remove --project." in report.failures[0].failure
+    assert (list(server.projects), server.count("PATCH", ".*")) == ([1], 0)
+    # The same is told if it was restored before.
+    assert (await ac.restore(client, path, options=QUICK)).ok
+    report = await ac.restore(client, path, project=1, options=QUICK)
+    assert "it is the backup of a project" in report.failures[0].failure
+
+
+async def test_a_lightweight_zip_that_is_named_alone_is_restored_with_a_warning(
+    client: ac.CvatClient, tmp_path: Path
+) -> None:
+    dest = tmp_path / "backups"
+    path = store_backup(dest, 7, backup("light"), lightweight=True)
+    whole = store_backup(dest, 8, backup("whole"))
+    refused = await ac.restore(client, dest, [7], options=QUICK)
+    assert "or name the zip, if the server has that bucket" in str(error(refused, 7))
+    report = await ac.restore(client, path, options=QUICK)
+    assert report.ok
+    assert "is a lightweight backup: it lacks the media" in report.warnings[0]
+    assert (await ac.restore(client, whole, options=QUICK)).warnings == ()
