@@ -96,6 +96,8 @@ def count_or_time(text: str) -> str:
         ValueError: The text is neither, or 0.
     """
     stripped = text.strip()
+    if re.fullmatch(r"0+[a-z]?", stripped, re.IGNORECASE):
+        raise ValueError("keeps nothing. Write at least 1, or a time like 30d.")
     if not _duration(stripped) or "." in stripped:
         raise ValueError("is neither a number nor a time. Write one like 7 or 30d.")
     return stripped

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from asynccvat.archives import ArchiveReader, StagedArchive
 from asynccvat.core.models import BackupSpec, RequestSpec
+from asynccvat.core.plans.backup import size_notice
 from asynccvat.core.records.backups import (
     BackupReceipt,
     TargetState,
@@ -164,4 +165,6 @@ class BackupDestination:
             requested_at=requested_at,
             committed_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
-        return await self.store.backups.commit(staging, receipt, members)
+        committed = await self.store.backups.commit(staging, receipt, members)
+        notice = size_notice(spec.target, receipt.size)
+        return Committed(committed.path, committed.warnings + ((notice,) if notice else ()))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asynccvat.core.plans import backup as backup_plans
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
 
@@ -62,6 +63,16 @@ def test_a_run_says_what_it_did_and_a_dry_run_what_it_would_do(
     assert made["transferred"] > 0
     plan = shell("backup", "backups", "--dry-run", "--json").json
     assert plan["counts"] == {"keep": 3}
+
+
+def test_a_zip_that_is_too_large_to_come_back_is_a_warning(
+    shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backup_plans, "DEFAULT_UPLOAD_LIMIT", 1000)
+    ended = shell("backup", "backups", "--projects", "--no-fsync")
+    assert (ended.code, list(own.projects)) == (0, [1])
+    assert "warning: project 1: the zip has " in ended.err
+    assert "bytes. A server takes files of at most 1,000 bytes back" in ended.err
 
 
 def test_projects_are_named_as_such(shell: Shell, own: SimulatedServer) -> None:

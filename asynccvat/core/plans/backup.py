@@ -34,6 +34,7 @@ from asynccvat.core.records.backups import (
     TargetState,
     backup_folder,
 )
+from asynccvat.core.restore_options import DEFAULT_UPLOAD_LIMIT
 from asynccvat.core.texts import first_few
 
 BACKUP_EXPLANATIONS: Mapping[Reason, str] = {
@@ -280,6 +281,23 @@ def _beyond(
 
 def _age(receipt: BackupReceipt, now: datetime) -> float:
     return (now - datetime.fromisoformat(receipt.requested_at)).total_seconds()
+
+
+def size_notice(target: TargetKind, size: int) -> str | None:
+    """Tell that a zip is larger than CVAT takes back, None if it is not.
+
+    Args:
+        target: What it is a backup of.
+        size: Bytes of the zip.
+    """
+    if size <= DEFAULT_UPLOAD_LIMIT:
+        return None
+    instead = "Back its tasks up, too. " if target is TargetKind.PROJECT else ""
+    return (
+        f"the zip has {size:,} bytes. A server takes files of at most {DEFAULT_UPLOAD_LIMIT:,} "
+        f"bytes back, unless it is configured otherwise. {instead}See --upload-limit of "
+        "`asynccvat restore`."
+    )
 
 
 def absent_notice(target_ids: Sequence[int], target: TargetKind) -> str | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.models import DataMeta, Job, Project, TargetKind, Task, TaskListing
-from asynccvat.core.plans.backup import absent_notice, plan_backup
+from asynccvat.core.plans.backup import absent_notice, plan_backup, size_notice
 from asynccvat.core.plans.backup_states import outdated, project_state, task_state
 from asynccvat.core.plans.mirror import Fetch, Keep, Reason
 from asynccvat.core.records.backups import (
@@ -266,10 +266,25 @@ def test_whatever_is_kept_the_newest_stays(ages: list[int], keep: int | str) -> 
     assert set(gone) <= set(ages)
 
 
-@pytest.mark.parametrize("keep", ["0", "", "a week", "-1", "1.5d", 0])
-def test_what_keeps_nothing_is_refused(keep: int | str) -> None:
+@pytest.mark.parametrize("keep", ["", "a week", "-1", "1.5d"])
+def test_what_is_no_retention_is_refused(keep: int | str) -> None:
     with pytest.raises(ConfigError, match=r"keep: .* is neither a number nor a time"):
         BackupOptions(keep=keep)
+
+
+@pytest.mark.parametrize("keep", ["0", 0, "0d", "00"])
+def test_what_keeps_nothing_is_refused(keep: int | str) -> None:
+    with pytest.raises(ConfigError, match=r"keep: '.*' keeps nothing. Write at least 1"):
+        BackupOptions(keep=keep)
+
+
+def test_a_zip_that_is_too_large_to_come_back_is_told() -> None:
+    assert size_notice(TargetKind.TASK, 25 << 30) is None
+    said = size_notice(TargetKind.PROJECT, (25 << 30) + 1)
+    assert said is not None
+    assert said.startswith("the zip has 26,843,545,601 bytes. A server takes files of at most ")
+    assert "Back its tasks up, too." in said
+    assert "Back its tasks up" not in (size_notice(TargetKind.TASK, 26 << 30) or "")
 
 
 def test_options_that_contradict_each_other_are_refused() -> None:
