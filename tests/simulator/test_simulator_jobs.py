@@ -57,6 +57,7 @@ async def test_jobs_are_filtered_by_stage_state_type_and_assignee() -> None:
         assert await ids("type=ground_truth") == [truth.id]
         assert await ids("type=consensus_replica") == [replica.id]
         assert await ids("type=annotation&task_id=2") == [2]
+        assert await ids("") == [replica.id, truth.id, 3, 2, 1]
         shown = (await client.get(f"/api/jobs/{truth.id}")).json
         assert (shown["type"], shown["frame_count"]) == ("ground_truth", 2)
         assert (await client.get(f"/api/jobs/{replica.id}")).json["parent_job_id"] == 2

@@ -145,7 +145,9 @@ class Selections:
         tasks = self._visible(self._world.tasks, account, scope, of_jobs=True)
         if wanted.isdecimal():  # the usual query: no need to read all other tasks
             tasks = [task for task in tasks if task.id == int(wanted)]
-        return select([job for task in tasks for job in task.jobs()], query, JOB_TERMS)
+        jobs = [job for task in tasks for job in task.jobs()]
+        jobs.sort(key=lambda job: -job.id)  # the newest first, whatever their tasks
+        return select(jobs, query, JOB_TERMS)
 
     def _visible(
         self,
