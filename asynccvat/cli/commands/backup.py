@@ -44,9 +44,10 @@ def backup(
     """Back up tasks or projects into DEST, a zip for each; only those that changed.
 
     A zip holds media, annotations, labels and jobs, and `asynccvat restore` makes a task of it
-    again. Each member is checked before the zip gets its name. The command can be killed at any
-    moment. Run it again, and it goes on within a zip. DEST remembers the selection of its first
-    run. Nothing is removed without --keep.
+    again. CVAT puts no owner, assignees and issues into it, and no stages and states of jobs. Each
+    member is checked before the zip gets its name. The command can be killed at any moment. Run it
+    again, and it goes on within a zip. DEST remembers the selection of its first run. Nothing is
+    removed without --keep.
 
     For example:
 

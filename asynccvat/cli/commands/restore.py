@@ -95,7 +95,8 @@ def restore(
 ) -> int:
     """Restore backups of tasks or projects, many at a time.
 
-    Each becomes a new task or project, which is read again and compared with its backup. A journal
+    Each becomes a new task or project, which is read again and compared with its backup. It is
+    yours, without assignees and issues, and its jobs are new: backups do not hold these. A journal
     beside the backups notes each step before the server is asked for it: the same command goes on
     after an interruption, and makes nothing twice.
 
