@@ -92,7 +92,8 @@ class CloudStorageCalls:
             folder: The folder, with `/` at its end; "" for the top.
         """
         path = f"/api/cloudstorages/{whole('storage_id', storage_id)}/content-v2"
-        purpose = f"list {folder!r} of cloud storage {storage_id}"
+        where = f"the folder {folder!r}" if folder else "the top folder"
+        purpose = f"list {where} of cloud storage {storage_id}"
         token: str | None = None
         for _ in range(_MOST_PAGES):
             params = {"page_size": str(_PAGE)}

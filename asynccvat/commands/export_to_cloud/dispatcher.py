@@ -19,6 +19,7 @@ from asynccvat.core.models import BucketKey, RequestSpec, RequestStatus, ServerR
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.cloud import CloudReason, CloudRecord, CloudStep, described
 from asynccvat.core.scheduling.polling import Demand
+from asynccvat.core.texts import first_few
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,
@@ -117,9 +118,10 @@ class CloudDispatcher:
     async def _cancel_queued(self) -> None:
         left = (await self._own.cancel_queued()).task_ids
         if left:
+            of = self._spec.target.plural if len(left) > 1 else str(self._spec.target)
             self._warn(
-                f"{len(left)} {self._spec.noun}s may still be written to the cloud storage: the "
-                "server did not cancel them. Run again when they have ended."
+                f"the {self._spec.noun} of {of} {first_few(left)} may still be written to the "
+                "cloud storage: the server did not cancel it. Run again when it has ended."
             )
 
     async def _write_each(self, steps: Sequence[CloudStep]) -> None:
@@ -161,6 +163,8 @@ class CloudDispatcher:
         self._emit(ExportFinished(step.target_id, request.worker_seconds))
         name = step.key.rpartition("/")[2]
         if name not in await self._objects.names():
+            # What may lie there later is somebody else's.
+            await self._note(self._record(step, what="", state=""))
             raise ExportError(
                 f"the {self._spec.noun} of {self._spec.target} {step.target_id} ended, but "
                 f"{step.key!r} is not in the cloud storage. Look at the storage and its "

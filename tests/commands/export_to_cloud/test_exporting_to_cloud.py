@@ -135,14 +135,18 @@ async def test_backups_projects_and_jobs_go_there_too(bucket: Path) -> None:
 
 
 async def test_what_is_not_there_afterwards_is_a_failure(
-    bucket: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    options = recorded(tmp_path)
     async with serving(1) as serve:
         serve.server.add_cloud_storage(bucket)
         monkeypatch.setattr(ArchiveBytes, "save", lambda *_: None)
-        report = await ac.export_to_cloud(serve.client, 1, options=QUICK)
+        report = await ac.export_to_cloud(serve.client, 1, options=options)
         assert isinstance(error(report, 1), ExportError)
         assert "not in the cloud storage" in str(error(report, 1))
+        (bucket / "task1.zip").write_bytes(b"mine")
+        again = await ac.export_to_cloud(serve.client, 1, options=options)
+        assert isinstance(error(again, 1), ObjectExistsError)
 
 
 async def test_an_export_that_goes_elsewhere_is_waited_for(bucket: Path, log: Log) -> None:
@@ -241,6 +245,17 @@ async def test_a_run_that_is_left_cancels_what_waits(bucket: Path, log: Log) -> 
         assert run.report.interrupted
         serve.server.release_exports()
         assert not list(bucket.iterdir())
+
+
+async def test_an_export_that_runs_when_its_run_is_left_is_named(bucket: Path, log: Log) -> None:
+    async with serving(1) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.faults.add(Fault(export="stick", task_id=1))
+        async with ac.open_export_to_cloud(serve.client, 1, options=QUICK, on_event=log) as run:
+            await serve.stuck(1)
+        (warning,) = run.report.warnings
+        assert warning.startswith("the export of task 1 may still be written to the cloud storage")
+        serve.server.release_exports()
 
 
 async def test_an_export_that_the_server_forgets_is_requested_again(bucket: Path, log: Log) -> None:
