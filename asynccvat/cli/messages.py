@@ -96,7 +96,10 @@ def _task(outcome: TaskOutcome) -> str:
     if outcome.files:
         size = f"{counted(outcome.files, 'file')}, {number_of_bytes(outcome.bytes)}"
         line += f", {size} in {span(outcome.seconds)}"
-    if outcome.new_id not in (None, outcome.task_id):
+    if outcome.made:
+        ids = ", ".join(map(str, outcome.made))
+        line += f"; {counted(len(outcome.made), 'task')} made: {ids}"
+    elif outcome.new_id not in (None, outcome.task_id):
         line += f"; its new id is {outcome.new_id}"
     change = outcome.annotations
     if change is not None and change.after is not None:

@@ -186,8 +186,17 @@ def _result(outcome: TaskOutcome) -> str:
     return "unchanged" if outcome.action == "kept" else str(outcome.action)
 
 
-def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
-    """Write to stdout what a run did, in a line or two."""
+def summary(
+    report: RunReport, place: str, *, uploads: bool = False, noun: str | None = None
+) -> None:
+    """Write to stdout what a run did, in a line or two.
+
+    Args:
+        report: The run's report.
+        place: Where the tasks went.
+        uploads: Whether the run sent files.
+        noun: What each outcome is about. None for the outcomes' target.
+    """
     counts = Counter(map(_result, report.outcomes))
     nothing = "none done yet" if report.interrupted else "nothing to do"
     moved = "sent" if uploads else "received"
@@ -195,7 +204,7 @@ def summary(report: RunReport, place: str, *, uploads: bool = False) -> None:
     parts = parts or [nothing]
     how, idle = "Done in", ""
     nouns = {str(outcome.target) for outcome in report.outcomes}
-    noun = nouns.pop() if len(nouns) == 1 else str(report.target)
+    noun = noun or (nouns.pop() if len(nouns) == 1 else str(report.target))
     if report.interrupted:
         # An error is no interruption.
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"

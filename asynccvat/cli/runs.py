@@ -35,6 +35,7 @@ def carry_out(
     *,
     place: str,
     uploads: bool = False,
+    noun: str | None = None,
     verbose: bool = False,
     resumable: bool = True,
 ) -> int:
@@ -49,6 +50,7 @@ def carry_out(
         place: Where the tasks go, for the summary.
         uploads: Whether the run sends files.
         verbose: Show each task, retries and the causes of errors.
+        noun: What each outcome is about, for the summary. None for the outcomes' target.
         resumable: Whether the same command would continue after an interruption.
     """
     reports: list[RunReport] = []
@@ -64,7 +66,7 @@ def carry_out(
             written = _write(report, results)
     for report in reports[-1:]:
         if not (results.as_json or results.quiet):
-            output.summary(report, place, uploads=uploads)
+            output.summary(report, place, uploads=uploads, noun=noun)
     if stopped is not None:
         if resumable:
             output.remark("Run the same command again to continue.")

@@ -95,7 +95,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         task_id: The task, or the target of another kind.
         target: What `task_id` is the id of. In JSON the id is `task_id`, `project_id` or `job_id`.
         of_task: The task of a job, None for other targets.
-        name: Its name on the server, "" if it is unknown: a download does not list tasks.
+        name: Its name on the server, "" if it is unknown: a download does not list tasks. Of an
+            import of a dataset, the name of the file.
         action: What was done.
         reason: Why: the value of a `Reason` (`new`, `changed`, `unchanged`, `asked for`, ...), or
             of an `UploadReason`.
@@ -112,6 +113,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         emptied: Whether the task was fetched without annotations, and the folder had some before.
         kept: The file that keeps what an upload replaced; None if there is none.
         new_id: The id of what the server made of it, None if it made nothing.
+        made: The tasks that an import of a dataset made.
         compared: The task beside its copy, if it was copied and both were read.
         warnings: What the user should know, for example edited files moved to quarantine.
     """
@@ -131,6 +133,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     emptied: bool = False
     kept: str | None = None
     new_id: int | None = None
+    made: tuple[int, ...] = ()
     of_task: int | None = None
     compared: ComparedTask | None = None
     warnings: tuple[str, ...] = ()
@@ -189,6 +192,8 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             }
         if self.annotations is not None:
             record["annotations"] = self.annotations.to_json()
+        if self.made:
+            record["made"] = list(self.made)
         if self.emptied:
             record["emptied"] = True
         if self.warnings:

@@ -120,11 +120,13 @@ def test_datasets_become_tasks_of_a_project(
     assert json.loads(planned.out)["counts"] == {"import": 1}
     assert "1 to import" in shell(*given, "--dry-run").err
     before = len(simulated.tasks)
-    ended = shell(*given)
+    ended = shell(*given, "-v")
     assert ended.code == 0, ended.err
-    assert "1 imported" in ended.out
+    assert ": 1 dataset (1 imported), " in ended.out
+    assert "project 1 'train.zip': imported (new), 1 file, " in ended.err
+    assert ended.err.rstrip().endswith(f"; 1 task made: {max(simulated.tasks)}")
     assert len(simulated.tasks) == before + 1
-    assert "1 skipped" in shell(*given).out
+    assert "1 dataset (1 skipped)" in shell(*given).out
     assert len(simulated.tasks) == before + 1
 
 

@@ -85,6 +85,7 @@ def import_dataset(
         results,
         place=str(settings.url),
         uploads=True,
+        noun="dataset",
         verbose=shared.verbose,
     )
 

@@ -119,6 +119,7 @@ class DatasetImporter:
         return TaskOutcome(
             task_id=self._project_id,
             target=TargetKind.PROJECT,
+            name=order.step.path.name,
             action=Action.IMPORTED,
             reason=order.step.reason,
             location=str(order.step.path),
@@ -127,6 +128,7 @@ class DatasetImporter:
             transferred=sent[0],
             seconds=clock() - began,
             new_id=made[0] if len(made) == 1 else None,
+            made=made,
         )
 
     async def _send(self, order: DatasetOrder, sent: list[int]) -> SentFile:

@@ -26,6 +26,7 @@ from asynccvat.core.plans.import_dataset import (
     ImportDataset,
     RefuseDataset,
     SkipDataset,
+    not_begun,
     plan_datasets,
 )
 from asynccvat.core.plans.restore import too_large
@@ -77,6 +78,7 @@ class ImportDatasetRun:
 
     async def work(self, run: Run) -> None:
         """Import, and write the run's report however it ends."""
+        run.target = TargetKind.PROJECT
         report = ReportBuilder(run, self._options)
         await report.during(self._import(run, report))
 
@@ -117,7 +119,7 @@ class ImportDatasetRun:
         self, work: DatasetImporter, orders: Sequence[DatasetOrder], report: ReportBuilder
     ) -> AsyncCvatError | None:
         """Import one after the other: CVAT runs one import of a project at a time."""
-        for order in orders:
+        for number, order in enumerate(orders, 1):
             try:
                 report.done(await of_one_task(work.bring_in(order), order.step.project_id))
             except AsyncCvatError as error:
@@ -129,6 +131,8 @@ class ImportDatasetRun:
                     return ended
                 if isinstance(error, RequestUncertainError):
                     # A second lost answer could not be told from this one.
+                    for later in orders[number:]:
+                        report.done(_failed(later.step, not_begun(later.step, order.step)))
                     return None
         return None
 
@@ -199,16 +203,16 @@ class ImportDatasetRun:
 
 
 def _folders(files: Sequence[Path]) -> list[Path]:
-    """Return the folder of each file.
+    """Return the folder of each file, in one spelling: it has one journal.
 
     Raises:
         ConfigError: A file is given twice.
     """
-    places = [path.absolute() for path in files]
+    places = [path.parent.resolve() / path.name for path in files]
     seen: set[Path] = set()
-    for place in places:
+    for path, place in zip(files, places, strict=True):
         if place in seen:
-            raise ConfigError(f"{str(place)!r} is given twice. Each file is imported once.")
+            raise ConfigError(f"{str(path)!r} is given twice. Remove one of them.")
         seen.add(place)
     return [place.parent for place in places]
 
@@ -226,7 +230,7 @@ def _checked(path: Path, importer: Format) -> LocalFile:
             with zipfile.ZipFile(path) as archive:
                 broken = None if archive.namelist() else "it is empty"
         else:
-            broken = _wrong_type(path, importer)
+            broken = _no_dataset(path, importer)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         broken = "there is no such file" if missing else error.strerror or str(error)
@@ -241,14 +245,14 @@ def _checked(path: Path, importer: Format) -> LocalFile:
     return LocalFile(path=path, shown=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
-def _wrong_type(path: Path, importer: Format) -> str | None:
+def _no_dataset(path: Path, importer: Format) -> str:
+    """Return why a file that is no zip is no dataset. CVAT imports images from archives alone."""
     types = [one.strip().lower() for one in importer.ext.split(",") if one.strip()]
-    ending = path.suffix.lower().removeprefix(".")
     if path.is_dir():
-        return "it is a folder, and CVAT takes one file"
-    if types and ending not in types:
-        return f"CVAT takes {' or '.join(types)} files in this format"
-    return None
+        return "it is a folder, and CVAT takes one file. Make a zip of what it holds"
+    if path.suffix.lower().removeprefix(".") in types:
+        return "it is no zip, so it holds no images. `asynccvat upload` imports annotations alone"
+    return "it is no zip"
 
 
 def _tell(plan: DatasetPlan, emit: Callable[[Event], None]) -> None:
@@ -271,6 +275,7 @@ def _skipped(step: SkipDataset) -> TaskOutcome:
     return TaskOutcome(
         task_id=step.project_id,
         target=TargetKind.PROJECT,
+        name=step.path.name,
         action=Action.SKIPPED,
         reason=step.reason,
         location=str(step.path),
@@ -281,6 +286,7 @@ def _failed(step: ImportDataset | RefuseDataset, error: AsyncCvatError) -> TaskO
     return FailedOutcome(
         task_id=step.project_id,
         target=TargetKind.PROJECT,
+        name=step.path.name,
         action=Action.FAILED,
         reason=step.reason,
         location=str(step.path),

@@ -36,7 +36,7 @@ def importer_for(name: str, formats: Formats, *, origin: str) -> Format:
         origin: The server, for the message.
 
     Raises:
-        ConfigError: There is none, or it is disabled. The nearest names are given.
+        ConfigError: There is none, or it is disabled. The nearest names are given, or all.
     """
     importers = {item.name: item for item in formats.importers if item.enabled}
     found = importers.get(name) or importers.get(importer_name(name))
@@ -50,9 +50,9 @@ def importer_for(name: str, formats: Formats, *, origin: str) -> Format:
 
 
 def _nearest(name: str, known: dict[str, Format]) -> str:
-    """Say what to do about an unknown name: take one of the nearest, or list all."""
+    """Say what to do about an unknown name: take one of the nearest, or one of all."""
     folded = {item.lower(): item for item in known}
     near = difflib.get_close_matches(importer_name(name).lower(), folded, n=3, cutoff=0.4)
     if not near:
-        return "List its formats with `asynccvat formats`."
+        return f"Give one of those that `asynccvat formats` lists: {', '.join(map(repr, known))}."
     return "Did you mean " + " or ".join(repr(folded[item]) for item in near) + "?"

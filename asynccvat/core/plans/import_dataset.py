@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from asynccvat.core.models import ServerRequest, Task
 from asynccvat.core.records.restores import RestoreState
-from asynccvat.errors import AsyncCvatError
+from asynccvat.errors import AsyncCvatError, RestoreError
 
 _IMPORTS = "import:dataset"
 _UNTOUCHED = RestoreState()
@@ -145,6 +145,16 @@ def _step(one: DatasetCandidate, project_id: int, *, again: bool) -> DatasetStep
     elif one.state != _UNTOUCHED:
         reason = DatasetReason.INTERRUPTED
     return ImportDataset(project_id, one.path, reason, one.size)
+
+
+def not_begun(step: ImportDataset, before: ImportDataset) -> RestoreError:
+    """Return the error of a dataset that waits for the uncertain import of another one."""
+    return RestoreError(
+        f"the import of {str(step.path)!r} was not begun: what came of that of "
+        f"{str(before.path)!r} is not known, and a second such answer could not be told from it. "
+        "Run the same command again when that is settled.",
+        step="plan",
+    )
 
 
 def last_import(requests: Iterable[ServerRequest], project_id: int) -> datetime | None:

@@ -11,7 +11,7 @@ from engine_serving import Log
 from restoring import LABELS, RestoringServer, dataset, restoring_server
 
 import asynccvat as ac
-from asynccvat import errors
+from asynccvat import errors, events
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +64,11 @@ async def test_each_dataset_is_imported_once(
     assert results(report) == [("imported", "new")] * 2
     assert server.names() == ALL
     assert report.transferred == server.received == sum(one.stat().st_size for one in files)
+    made = sorted(server.tasks)
+    assert [one.made for one in report.outcomes] == [tuple(made[:2]), tuple(made[2:])]
+    assert report.outcomes[0].to_json()["made"] == made[:2]
+    assert [one.name for one in report.outcomes] == ["train.zip", "val.zip"]
+    assert {event.target for event in log.of(events.UploadStarted)} == {"project"}
     assert "import_finished" in log.names
     assert results(await run(client, files)) == [("skipped", "existing")] * 2
     assert server.names() == ALL
@@ -89,11 +94,12 @@ async def test_a_plan_changes_nothing(
         ("a.zip", b"nothing", "it is no whole zip"),
         ("a.zip", dataset("a" * 50)[:-30], "it is no whole zip"),
         ("a.zip", dataset(), "it is empty"),
-        ("a.xml", b"<x/>", "CVAT takes json or zip files in this format"),
+        ("a.xml", b"<x/>", "it is no zip"),
+        ("a.json", b"{}", "it is no zip, so it holds no images. `asynccvat upload` imports"),
         ("gone.zip", None, "there is no such file"),
         ("folder", "folder", "it is a folder, and CVAT takes one file"),
     ],
-    ids=["no zip", "cut short", "empty", "other type", "missing", "folder"],
+    ids=["no zip", "cut short", "empty", "other type", "annotations alone", "missing", "folder"],
 )
 async def test_a_file_that_is_no_dataset_is_refused_before_a_byte_is_sent(
     server: RestoringServer,
@@ -128,6 +134,13 @@ async def test_a_file_above_the_limit_is_refused_with_the_number(
 async def test_wrong_use_is_told_at_once(client: ac.CvatClient, files: list[Path]) -> None:
     with pytest.raises(ac.ConfigError, match="is given twice"):
         await run(client, [*files, files[0]])
+    folder = files[0].parent
+    (folder.parent / "again").symlink_to(folder)
+    for spelling in (folder / ".." / folder.name, folder.parent / "again"):
+        with pytest.raises(ac.ConfigError, match="is given twice"):
+            await run(client, [files[0], spelling / files[0].name])
+    with pytest.raises(ac.ConfigError, match=r"formats` lists: 'COCO 1.0'"):
+        await ac.import_datasets(client, 5, files, format="???", options=QUICK)
     with pytest.raises(ac.ConfigError, match="no files are given"):
         await run(client, [])
     with pytest.raises(TypeError, match="files must be a list"):
@@ -192,7 +205,8 @@ async def test_where_it_cannot_be_told_nothing_is_sent(
     await lose_a_call(server, client, files)
     server.requests.clear()
     report = await run(client, files)
-    assert results(report) == [("failed", "interrupted")]
+    assert results(report) == [("failed", "interrupted"), ("failed", "new")]
+    assert "'" + str(files[1]) + "' was not begun" in report.failures[1].failure
     assert isinstance(report.failures[0].error, errors.RequestUncertainError)
     assert "new tasks, but their request is forgotten" in report.failures[0].failure
     assert server.finishes == 1
@@ -230,8 +244,15 @@ async def test_an_import_of_another_program_is_waited_for(
 async def test_a_failure_of_the_server_is_one_failure(
     server: RestoringServer, client: ac.CvatClient, files: list[Path]
 ) -> None:
-    broken = files[0].parent / "broken.json"
-    broken.write_text("{}")
+    def spoil(method: str, path: str) -> None:
+        if (method, path) == ("POST", POSTED) and server.received:
+            server.before = lambda _method, _path: None
+            for one in server.files.values():
+                one.content = bytearray(b"rubbish")
+
+    server.before = spoil
+    broken = files[0].parent / "broken.zip"
+    broken.write_bytes(dataset("x"))
     report = await run(client, [broken, *files])
     assert results(report)[0] == ("failed", "new")
     assert "the server could not import" in report.failures[0].failure

@@ -68,5 +68,5 @@ def test_a_disabled_importer_is_refused() -> None:
 
 
 def test_without_a_near_name_the_list_is_suggested() -> None:
-    with pytest.raises(ConfigError, match="asynccvat formats"):
+    with pytest.raises(ConfigError, match=r"`asynccvat formats` lists: 'CVAT 1.1', 'COCO 1.0', "):
         importer_for("xyzzy", FORMATS, origin="http://cvat")
