@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -81,7 +82,7 @@ async def _projects(client: CvatClient, wanted: TargetSelection) -> TaskListing:
     )
     everything = given == Selection()
     ids = None if everything else [project.id for project in found.items]
-    tasks = await _tasks(client, ids, lambda some: Selection(project_ids=some))
+    tasks = await _tasks(client, ids, _in_projects)
     owned = by_project(tasks.tasks)
     listed = await in_thread(
         lambda: tuple(project_as_task(one, owned.get(one.id, ())) for one in found.items)
@@ -91,6 +92,11 @@ async def _projects(client: CvatClient, wanted: TargetSelection) -> TaskListing:
         return listing  # a project may exist, and not meet the other conditions
     there = {project.id for project in found.items}
     return replace(listing, missing=tuple(sorted(set(given.project_ids or ()) - there)))
+
+
+def _in_projects(ids: Sequence[int]) -> Selection:
+    """Select the tasks of projects that are listed; one may be empty, or gone by now."""
+    return Selection(filter=json.dumps({"in": [{"var": "project_id"}, list(ids)]}))
 
 
 async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:

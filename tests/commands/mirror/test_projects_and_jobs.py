@@ -398,6 +398,17 @@ async def test_jobs_that_left_the_selection_keep_their_folders_and_are_named(
     assert actions(again)[truth] == ("fetched", "changed")
 
 
+async def test_an_empty_project_costs_no_call_and_stops_no_other(
+    serve: Serving, data: Path
+) -> None:
+    empty = serve.server.world.add_project("project-0")
+    wanted = ac.Selection(name="project-*")
+    report = await ac.mirror(serve.client, data, wanted, options=PROJECTS)
+    assert report.ok
+    assert actions(report)[empty.id] == ("skipped", "no data")
+    assert not serve.calls("GET", f"/api/projects/{empty.id}")
+
+
 async def test_names_that_fit_no_project_or_job_are_explained(serve: Serving, data: Path) -> None:
     projects = await ac.mirror(
         serve.client, data / "a", ac.Selection(name="projct-1"), options=PROJECTS
