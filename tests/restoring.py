@@ -395,6 +395,7 @@ def store_backup(
     stamp: str = "2026-11-29T031200Z",
     lightweight: bool = False,
     name: str = "",
+    origin: str = "http://old",
 ) -> Path:
     """Put a backup into a destination, with its receipt, as `asynccvat backup` leaves it."""
     folder = f"{target}{target_id}"
@@ -413,7 +414,7 @@ def store_backup(
         "bytes": 0,
         "lightweight": lightweight,
         "state": {"updated_date": "x", "jobs": "", "media": ""},
-        "origin": "http://old",
+        "origin": origin,
         "requested_at": "2026-11-29T03:12:00Z",
         "committed_at": "2026-11-29T03:12:01Z",
     }

@@ -111,7 +111,9 @@ class AnnotationRestore(UndoRun):
                 problem: AsyncCvatError = not_found(task_id, what="restore annotations of")
                 return Undo(RefuseUpload(task_id, name, path, UploadReason.NOT_FOUND, problem))
             name = task.name
-            raw = await self._annotations(source, task_id)
+            if source.origin != self._client.origin:
+                raise _of_another_server(source, self._client.origin)
+            raw = await self._annotations(source, task)
             now = await self._client.annotations(task_id)
             digest = await in_thread(content_digest, now.raw)
             if await in_thread(_is_same, raw, now.raw):
@@ -141,7 +143,7 @@ class AnnotationRestore(UndoRun):
             reason = UploadReason.FILE if of_files else UploadReason.UNREADABLE
             return Undo(RefuseUpload(task_id, name, path, reason, error))
 
-    async def _annotations(self, source: BackupSource, task_id: int) -> bytes:
+    async def _annotations(self, source: BackupSource, task: Task) -> bytes:
         """Return the annotations of a backup as the task takes them."""
         backup = await read_backup(source.path)
         (contents,) = backup.contents.tasks
@@ -157,8 +159,15 @@ class AnnotationRestore(UndoRun):
                 "are ground truth, and have annotations of their own. Restore the whole task.",
                 step="plan",
             )
-        labels = await internals(self._client).restores.task_labels(task_id)
-        return await in_thread(_converted, source.path, labels, task_id)
+        if contents.frames is not None and contents.frames != task.size:
+            raise RestoreError(
+                f"cannot restore annotations of {str(source.path)!r}: the backup has "
+                f"{contents.frames:,} frames, and the task {task.size or 0:,}. Restore the whole "
+                "task.",
+                step="plan",
+            )
+        labels = await internals(self._client).restores.task_labels(task.id)
+        return await in_thread(_converted, source.path, labels, task.id)
 
     def _completing(self, place: UndoPlace, undo: Undo) -> str:
         del place
@@ -166,6 +175,16 @@ class AnnotationRestore(UndoRun):
             f"asynccvat restore --annotations -t {undo.step.task_id} --overwrite, with the folder "
             "of the backups,"
         )
+
+
+def _of_another_server(source: BackupSource, origin: str) -> RestoreError:
+    """Return the error of a backup whose task is another server's."""
+    return RestoreError(
+        f"cannot restore annotations of {str(source.path)!r}: it is of task {source.target_id} at "
+        f"{source.origin}, and the task of that number at {origin} is another one. Check --url, or "
+        "restore the whole task.",
+        step="plan",
+    )
 
 
 def _is_same(one: bytes, other: bytes) -> bool:

@@ -55,6 +55,7 @@ class BackupSource:
         problem: Why it cannot be restored, None if nothing is known against it.
         older: The paths of the whole backups before it, the newest first.
         kind: What it is a backup of.
+        origin: Scheme, host and port of the server that made it, "" if nothing tells.
     """
 
     key: str
@@ -65,6 +66,7 @@ class BackupSource:
     problem: BackupFileError | None = None
     older: tuple[Path, ...] = ()
     kind: TargetKind = TargetKind.TASK
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,4 +211,5 @@ def _newest(
         problem=problem,
         older=tuple(source / one.receipt.file for one in reversed(whole[:-1]) if one.is_whole),
         kind=kind,
+        origin=receipt.origin,
     )

@@ -27,7 +27,7 @@ async def back_up(serve: Serving, dest: Path, task_id: int, **more: Any) -> None
     assert request.result_url is not None, request.message
     async with internals(serve.client).open_result(request.result_url) as stream:
         content = b"".join([chunk async for chunk in stream.chunks()])
-    store_backup(dest, task_id, content, **more)
+    store_backup(dest, task_id, content, origin=serve.client.origin, **more)
 
 
 async def restored(serve: Serving, dest: Path, *task_ids: int, **more: Any) -> ac.RunReport:
@@ -81,13 +81,14 @@ async def test_what_cannot_come_back_is_refused_before_anything_is_replaced(
     jobs = [{"type": "annotation", "start_frame": 0, "stop_frame": 1}] * 2
     async with serving(5) as serve:
         label = {"name": "unknown", "type": "any", "attributes": [], "sublabels": []}
-        store_backup(
-            dest, 1, backup("x", labels=[label]).replace(b'"label": "car"', b'"label": "cat"')
-        )
-        store_backup(dest, 2, backup("x", jobs=jobs))
-        store_backup(dest, 3, b"no zip")
-        store_backup(dest, 4, backup("x"), lightweight=True)
-        store_backup(dest, 99, backup("x"))
+        here: Any = {"origin": serve.client.origin}
+        frames = (await serve.client.task(2)).size or 0
+        cat = backup("x", labels=[label], frames=frames)
+        store_backup(dest, 1, cat.replace(b'"label": "car"', b'"label": "cat"'), **here)
+        store_backup(dest, 2, backup("x", jobs=jobs, frames=frames), **here)
+        store_backup(dest, 3, b"no zip", **here)
+        store_backup(dest, 4, backup("x"), lightweight=True, **here)
+        store_backup(dest, 99, backup("x"), **here)
         report = await restored(serve, dest, 1, 2, 3, 4, 99, overwrite=True)
         said = {one.task_id: str(one.error) for one in report.failures}
         assert "is damaged" in said[1] or "no label 'cat'" in said[1]
@@ -95,6 +96,21 @@ async def test_what_cannot_come_back_is_refused_before_anything_is_replaced(
         assert "it is no zip" in said[3]
         assert "lightweight backups alone" in said[4]
         assert "99" in said[99]
+        assert not serve.calls("PUT", "annotations")
+
+
+async def test_annotations_of_another_task_are_refused(tmp_path: Path) -> None:
+    dest = tmp_path / "backups"
+    async with serving(2) as serve:
+        await back_up(serve, dest, 1, stamp="2026-11-29T031200Z")
+        (mine,) = (dest / "task1").iterdir()
+        store_backup(dest, 1, mine.read_bytes(), origin="https://other.example.com")
+        frames = (await serve.client.task(2)).size or 0
+        longer = backup("x", frames=frames + 1)
+        store_backup(dest, 2, longer, origin=serve.client.origin)
+        report = await restored(serve, dest, 1, 2, overwrite=True)
+        assert "is of task 1 at https://other.example.com" in str(error(report, 1))
+        assert f"has {frames + 1} frames, and the task {frames}." in str(error(report, 2))
         assert not serve.calls("PUT", "annotations")
 
 
