@@ -111,7 +111,8 @@ class ReportBuilder:
             target=self._run.target,
             seconds=asyncio.get_running_loop().time() - self._began,
             requests=self._listener.requests,
-            transferred=sum(outcome.transferred for outcome in self.outcomes),
+            # What was sent for tasks that failed, or were interrupted, is in no outcome.
+            transferred=max(sum(one.transferred for one in self.outcomes), self._run.sent),
             listing_complete=self._complete if plan is None else plan.listing.complete,
             interrupted=interrupted,
             stopped_by=stopped_by,

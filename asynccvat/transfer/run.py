@@ -19,7 +19,7 @@ from asynccvat.aio.threads import wait_for_end
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.targets import TargetKind
-from asynccvat.events import Event, RunFinished, TaskDone
+from asynccvat.events import Event, RunFinished, TaskDone, UploadProgress
 
 EventCallback = Callable[[Event], None]
 
@@ -36,6 +36,7 @@ class Run:
     Attributes:
         plan: What is to be done, None before the listing was read. Only a mirror has one.
         target: What the ids of its events are: of tasks, projects or jobs.
+        sent: Bytes of files sent so far, those of tasks included that failed.
         report: What was done, complete once the run has ended. Before that it is empty and says
             that the run was interrupted.
     """
@@ -54,6 +55,7 @@ class Run:
         """
         self.plan: Plan | None = None
         self.target = TargetKind.TASK
+        self.sent = 0
         self.report = RunReport(interrupted=True)
         self._work = work
         self._callback = Callback(on_event)
@@ -143,6 +145,8 @@ class Run:
             event = cast("Event", replace(cast("Any", event), target=self.target))
         if isinstance(event, TaskDone):
             self._outcomes.put(event.outcome)
+        elif isinstance(event, UploadProgress):
+            self.sent += event.sent
         self._finished = self._finished or isinstance(event, RunFinished)
         for subscriber in self._subscribers:
             subscriber.put(event)

@@ -362,6 +362,7 @@ async def test_an_upload_goes_on_in_the_next_run(both: TwoServers) -> None:
     both.fail(*(Fault(method="PATCH", path=PIECE, nth=nth, status=503) for nth in range(2, 12)))
     report = await both.copy(ONE, retries=0)
     assert report.failures
+    assert report.transferred >= ONE_REQUEST
     both.new.faults.clear()
     before = len(both.new.calls)
     report = await both.copy(ONE)
