@@ -65,6 +65,8 @@ IMAGES = {
     "tiff": tiff("<", 3),
     "tiff of large numbers": tiff(">", 4),
     "jpeg": draw_jpeg(1, 300, 200),
+    "netpbm": b"P6 # a camera\n# of ours\n300 200\n255\n",
+    "netpbm of bits": b"P4\n300\t200\n",
     "jpeg with filling": b"\xff\xd8\xff" + draw_jpeg(1, 300, 200)[2:],
 }
 
@@ -144,6 +146,7 @@ def test_other_videos_have_the_facts_of_the_recorded_one(data: bytes, folder: Pa
 
 def test_names_tell_images_and_videos() -> None:
     assert is_image_name("d/A.JPEG")
+    assert is_image_name("a.ppm")
     assert is_video_name("v.MP4")
     assert not is_image_name("a.txt")
     assert not is_video_name("mp4")

@@ -5,6 +5,7 @@ No picture is decoded: CVAT reads the same few bytes when it makes a task.
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import PurePosixPath
 from typing import Final
@@ -12,9 +13,15 @@ from typing import Final
 from asynccvat.simulator.world.media import StoredFile
 
 IMAGE_SUFFIXES: Final = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
-)
-"""Ends of the names that CVAT takes for images."""
+    {
+        ".jpg", ".jpeg", ".jpe", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pbm", ".pgm",
+        ".ppm",
+    }
+)  # fmt: skip
+"""Ends of the names that CVAT takes for images, as Python's `mimetypes` does."""
+
+_PNM: Final = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
+"""The head of a netpbm file: width and height as text, with comments between."""
 
 _HEAD: Final = 1 << 20
 """Bytes at the start in which a file has its size: thumbnails and profiles come before it."""
@@ -70,6 +77,9 @@ def _size(data: bytes, tail: bytes) -> tuple[int, int]:
         return _webp(data)
     if data[:4] in (b"II*\0", b"MM\0*"):
         return _tiff(data)
+    found = _PNM.match(data)
+    if found is not None:
+        return int(found[1]), int(found[2])
     raise InvalidImageError
 
 
