@@ -18,7 +18,7 @@ from asynccvat.core.selections.selection import JobSelection, Selection
 # So many calls at once if nothing else is to be sent.
 _CALLS_AT_ONCE = 8
 # One more call at once for so many that wait, so that comparisons keep pace with the workers.
-_WAITING_FOR_ONE_MORE = 8
+_WAITING_FOR_ONE_MORE = 16
 
 
 class TaskLookups:

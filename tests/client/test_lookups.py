@@ -80,20 +80,19 @@ async def test_while_other_calls_go_first_comparisons_make_one_call_at_a_time(
 
     release = anyio.Event()
     async with task_group() as group:
-        for number in range(7):
+        for number in range(16):
             group.start_soon(read, number)
         await settle()
         assert began == [0]
-        group.start_soon(read, 7)
-        group.start_soon(read, 8)
+        group.start_soon(read, 16)
         await settle()
         assert began == [0, 1], "many wait, so that the run would fall behind"
         busy = False
-        group.start_soon(read, 9)
+        group.start_soon(read, 17)
         await settle()
         assert began == list(range(8)), "nothing else is to be sent"
         release.set()
-    assert began == list(range(10))
+    assert began == list(range(18))
 
 
 async def test_the_annotations_of_a_job_are_counted(serve: Serving) -> None:

@@ -14,7 +14,7 @@ from asynccvat.client.poller import Poller
 from asynccvat.commands.copy.one_task import TaskCopier
 from asynccvat.commands.copy.sending import BackupSender
 from asynccvat.commands.copy.state import BothSides
-from asynccvat.commands.restore.making import BackupMaker
+from asynccvat.commands.restore.making import SENT_AHEAD, BackupMaker
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.comparison import ComparedTask
 from asynccvat.core.plans.copy_steps import (
@@ -103,17 +103,18 @@ class CopyDispatcher:
         self._exports = Exports(
             sides.source, self._backups, retries=options.retries, emit=self._note_event
         )
+        slots = RequestSlots(self._backups, options.concurrency)
         self._maker = BackupMaker(
             sides.target,
             sides.state.restores,
             self._restores,
             concurrency=options.concurrency,
+            # Those that the source makes ready count, too.
+            ahead=lambda: slots.limit + options.transfers + SENT_AHEAD,
             emit=self._note_event,
         )
         self._sides = sides
-        self._sender = BackupSender(
-            sides, self._exports, RequestSlots(self._backups, options.concurrency)
-        )
+        self._sender = BackupSender(sides, self._exports, slots)
         self._lookups = TaskLookups(sides.target, is_busy=lambda: bool(self._to_send))
         self._copier = TaskCopier(sides, self._sender, self._maker, self._lookups)
         most = options.concurrency or MOST_IN_FLIGHT

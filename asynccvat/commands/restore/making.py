@@ -13,8 +13,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Protocol
 
-import anyio
-
+from asynccvat.aio.slots import Slots
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.client.restores import restore_place
@@ -38,8 +37,8 @@ from asynccvat.errors import (
 from asynccvat.events import Event, ImportFinished, ImportRequested
 from asynccvat.transfer.slots import RequestSlots
 
-# So many wait at most, beyond those whose result is awaited.
-_AHEAD = 6
+SENT_AHEAD = 2
+"""Backups that wait at the server for their turn while others are being sent."""
 
 
 class BackupOrder(Protocol):
@@ -86,7 +85,7 @@ class BackupMaker:
         poller: Poller,
         *,
         concurrency: int | None,
-        ahead: int = _AHEAD,
+        ahead: Callable[[], int],
         emit: Callable[[Event], None],
     ) -> None:
         """Prepare to make tasks and projects.
@@ -96,7 +95,7 @@ class BackupMaker:
             journal: The journal.
             poller: The poller of the restores, which has to run.
             concurrency: Restores in flight, None to learn how many the server runs at once.
-            ahead: Backups that are being sent, or were sent and wait for their turn.
+            ahead: Returns how many backups may be made ready or sent now, or wait for their turn.
             emit: Receives the events.
         """
         self._client = client
@@ -106,8 +105,8 @@ class BackupMaker:
         self._slots = RequestSlots(poller, concurrency)
         self._emit = emit
         # Calls that send more than is needed would stand in the way of those that count.
-        self._ahead = anyio.Semaphore(ahead)
-        self._finishing = anyio.Lock()
+        self._ahead = Slots(lambda _waiting: ahead())
+        self._finishing = asyncio.Lock()
         self._lost = LostRestores(client, journal.states)
         self._given_up: set[str] = set()
         # The highest ids before the first call that counts. All that calls make have higher ones.

@@ -19,7 +19,7 @@ from asynccvat.client.poller import Poller
 from asynccvat.client.restores import restore_place
 from asynccvat.client.tus import BegunUpload, SentFile
 from asynccvat.commands.restore.comparison import Comparison
-from asynccvat.commands.restore.making import BackupMaker
+from asynccvat.commands.restore.making import SENT_AHEAD, BackupMaker
 from asynccvat.commands.restore.older_backups import with_older_named
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.commands.restore.zip_files import BackupZip, check_members
@@ -121,7 +121,7 @@ class BackupRestorer:
             journal,
             poller,
             concurrency=options.concurrency,
-            ahead=options.transfers + 2,
+            ahead=lambda: options.transfers + SENT_AHEAD,
             emit=emit,
         )
         self._comparison = Comparison(client, is_busy=is_busy)

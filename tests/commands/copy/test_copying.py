@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from two_servers import QUICK, TwoServers, client_of, two_servers
 
@@ -21,7 +22,7 @@ from asynccvat.errors import (
     PermissionDeniedError,
     StoreError,
 )
-from asynccvat.events import Event, ImportRequested, Planned
+from asynccvat.events import Event, ExportRequested, ImportRequested, Planned
 from asynccvat.models import CopyReason, TaskListing
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
 
@@ -615,3 +616,23 @@ async def test_a_copy_that_cannot_be_moved_is_moved_by_the_next_run(both: TwoSer
     assert reasons(again)[1] == ("copied", "interrupted")
     assert both.restores() == 1
     assert both.new.world.tasks[1].project_id == 1
+
+
+async def test_the_source_makes_as_many_backups_ready_as_may_be_in_flight(tmp_path: Path) -> None:
+    requested: set[int] = set()
+    never: dict[str, Any] = {
+        "costs": True,
+        "latency": 0.0,
+        "login_seconds": 0.0,
+        "export_seconds": 3600.0,
+    }
+    async with two_servers(tmp_path / "state", tasks=12, **never) as servers:
+        options = servers.options(concurrency=10, transfers=1)
+        async with asynccvat.open_copy(servers.source, servers.target, options=options) as run:
+            with anyio.fail_after(20):
+                async for event in run.events():
+                    if isinstance(event, ExportRequested):
+                        requested.add(event.task_id)
+                    if len(requested) == 10:
+                        run.cancel()
+    assert len(requested) == 10
