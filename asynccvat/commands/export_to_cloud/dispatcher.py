@@ -17,7 +17,13 @@ from asynccvat.commands.export_to_cloud.objects import ObjectLookup
 from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.models import BucketKey, RequestSpec, RequestStatus, ServerRequest
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
-from asynccvat.core.plans.cloud import CloudReason, CloudRecord, CloudStep, described
+from asynccvat.core.plans.cloud import (
+    EXPLANATIONS,
+    CloudReason,
+    CloudRecord,
+    CloudStep,
+    described,
+)
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
@@ -25,6 +31,7 @@ from asynccvat.errors import (
     ExportError,
     ExportExpiredError,
     ExportFailedError,
+    ObjectExistsError,
     ResponseError,
     StoreError,
 )
@@ -150,7 +157,15 @@ class CloudDispatcher:
     async def _written(self, step: CloudStep, began: float) -> TaskOutcome:
         task = step.task
         assert task is not None, "only what was listed is written"
+        name = step.key.rpartition("/")[2]
         try:
+            if step.reason is CloudReason.NEW and not step.known and name in self._objects.seen:
+                raise ObjectExistsError(
+                    f"cannot {self._spec.verb} {self._spec.target} {step.target_id} to "
+                    f"{step.key!r}: {EXPLANATIONS[CloudReason.EXISTS]}.",
+                    task_id=step.target_id,
+                    step="export",
+                )
             # If the run is killed after the server wrote the object, the next one knows it.
             await self._note(self._record(step, what=described(self._spec, task), state=""))
             request = await self._exported(step, self._spec.for_mode(task.mode))
@@ -161,7 +176,6 @@ class CloudDispatcher:
         finally:
             self._slots.release()
         self._emit(ExportFinished(step.target_id, request.worker_seconds))
-        name = step.key.rpartition("/")[2]
         if name not in await self._objects.names():
             # What may lie there later is somebody else's.
             await self._note(self._record(step, what="", state=""))

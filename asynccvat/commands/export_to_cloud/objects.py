@@ -31,6 +31,11 @@ class ObjectLookup:
         self._lists = 0
         self._names: frozenset[str] = frozenset()
 
+    @property
+    def seen(self) -> frozenset[str]:
+        """The names that the latest list had."""
+        return self._names
+
     async def names(self) -> frozenset[str]:
         """Return the names of all objects that lie there now.
 

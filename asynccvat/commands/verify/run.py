@@ -99,7 +99,8 @@ async def verify(
 
     Args:
         dest: The mirror.
-        task_ids: Only these tasks; None for all tasks of the mirror.
+        task_ids: Only these tasks; None for all tasks of the mirror. In a mirror of jobs, only the
+            jobs of these tasks.
         folders: Only tasks whose folder names match one of these patterns, like `task1*`. A
             damaged receipt is reported if its task's folder may match.
         restart: Read everything; do not resume an interrupted verification.

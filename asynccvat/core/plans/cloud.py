@@ -99,6 +99,7 @@ class CloudStep:
         reason: Why.
         task: The target as it was listed. None if it was not.
         detail: More than the reason says, "" for nothing.
+        known: Whether the record knows the object, so that it may be replaced.
     """
 
     step: str
@@ -108,6 +109,7 @@ class CloudStep:
     reason: CloudReason
     task: Task | None = None
     detail: str = ""
+    known: bool = False
 
     @property
     def explanation(self) -> str:
@@ -222,6 +224,7 @@ def plan_writes(
                 reason=reason,
                 task=task,
                 detail=detail,
+                known=record is not None and record.storage == storage_id,
             )
         )
     steps += [

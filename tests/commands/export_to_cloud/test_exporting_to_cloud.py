@@ -22,7 +22,7 @@ from asynccvat.errors import (
     ObjectExistsError,
     StoreLockedError,
 )
-from asynccvat.events import ExportRequested
+from asynccvat.events import ExportFinished, ExportRequested, TaskDone
 from asynccvat.models import BackupSpec, RequestAccepted, TargetKind
 from asynccvat.simulator import Fault
 from asynccvat.simulator.queues.archives import ArchiveBytes
@@ -408,6 +408,22 @@ async def test_an_own_object_stays_known_when_its_next_export_fails(
         assert not (await ac.export_to_cloud(serve.client, 1, options=options)).ok
         again = await ac.export_to_cloud(serve.client, 1, options=options)
         assert actions(again) == {1: ("written", "changed")}
+
+
+async def test_an_object_that_appears_during_the_run_is_not_replaced(
+    bucket: Path, log: Log
+) -> None:
+    async with serving(3) as serve:
+        serve.server.add_cloud_storage(bucket)
+        log.on(ExportRequested, lambda _: (bucket / "task3.zip").write_bytes(b"mine"))
+        # The second export ends after the folder was listed for the first one.
+        log.on(ExportFinished, lambda _: serve.server.pause_exports())
+        log.on(TaskDone, lambda _: serve.server.release_exports())
+        options = replace(QUICK, concurrency=1)
+        report = await ac.export_to_cloud(serve.client, 1, options=options, on_event=log)
+        assert {1: WRITTEN, 2: WRITTEN}.items() <= actions(report).items()
+        assert isinstance(error(report, 3), ObjectExistsError)
+        assert (bucket / "task3.zip").read_bytes() == b"mine"
 
 
 async def test_a_refused_request_makes_no_object_known(bucket: Path, tmp_path: Path) -> None:
