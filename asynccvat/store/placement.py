@@ -54,7 +54,7 @@ def check_place(path: Path, doing: str = "mirror to") -> None:
             f"cannot {doing} {str(path)!r}: home directories are in it. Name a folder of its own."
         )
     for outer in place.parents:
-        if _is_destination(outer):
+        if is_destination(outer):
             advice = "Name a folder outside of it."
             if _is_unused(outer / OWN_FOLDER):
                 advice += f" Or remove {str(outer / OWN_FOLDER)!r}: no task and no backup is there."
@@ -63,14 +63,14 @@ def check_place(path: Path, doing: str = "mirror to") -> None:
                 f"{advice}"
             )
     for inner in _folders_in(place):
-        if _is_destination(inner):
+        if is_destination(inner):
             raise ConfigError(
                 f"cannot {doing} {str(path)!r}: it holds another destination, {str(inner)!r}. "
                 "Name a folder that holds none."
             )
 
 
-def _is_destination(place: Path) -> bool:
+def is_destination(place: Path) -> bool:
     """Whether a folder has an own folder with more in it than journals of restores and the like."""
     own = place / OWN_FOLDER
     if not own.is_dir():

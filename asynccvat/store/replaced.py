@@ -44,6 +44,7 @@ from asynccvat.fs import disk_errors, files
 from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.layout import NOT_THERE, Layout, write_file
 from asynccvat.store.opening import make_folders, sync_above
+from asynccvat.store.placement import is_destination
 
 REPLACED = "replaced"
 _SERVER = "server.json"
@@ -369,21 +370,21 @@ class _Version(msgspec.Struct):
 
 
 def _check_place(path: Path) -> None:
-    """Refuse a folder in a mirror, where --undo looks only into the mirror's own states.
+    """Refuse a folder in a destination, where --undo looks only into the mirror's own states.
 
     In a task's folder, a later upload would even pack the states as the task's annotations.
 
     Raises:
-        ConfigError: It lies in a mirror, or is one.
+        ConfigError: It lies in a destination of a mirror or of backups, or is one.
         OSError: As the system says.
     """
     place = path.resolve()
     for folder in (place, *place.parents):
-        if (folder / OWN_FOLDER).is_dir():
+        if is_destination(folder):
             raise ConfigError(
-                f"cannot keep annotations in {str(path)!r}: it lies in the mirror "
-                f"{str(folder)!r}. Name a folder outside of it with --backup-dir; for files of "
-                "the mirror, remove --backup-dir."
+                f"cannot keep annotations in {str(path)!r}: it lies in {str(folder)!r}, which "
+                "holds a mirror or backups. Name a folder outside of it with --backup-dir; for "
+                "files of the mirror, remove --backup-dir."
             )
 
 

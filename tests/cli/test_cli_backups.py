@@ -136,6 +136,20 @@ def test_the_list_needs_no_server_that_answers(shell: Shell, own: SimulatedServe
     assert [row[6] for row in rows(ended.out)] == ["", "", ""]
 
 
+def test_backups_of_another_server_are_listed_without_asking(
+    shell: Shell, own: SimulatedServer, simulated: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shell("backup", "backups", "--no-fsync").code == 0
+    monkeypatch.setenv("CVAT_URL", simulated.url)
+    ended = shell("backups", "backups")
+    assert ended.code == 2
+    assert ended.err == (
+        f"Error: 'backups' holds backups of {own.url}, not of {simulated.url}. Check --url and "
+        "--org, or list them with --offline, without asking a server.\n"
+    )
+    assert shell("backups", "backups", "--offline").code == 0
+
+
 def test_backups_are_verified_without_a_server(
     shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,21 @@ def test_annotations_come_back_alone(shell: Shell, backups: Path, tmp_path: Path
     assert shell("upload", "--undo", "-t", "1", "--backup-dir", kept).code == 0
 
 
+def test_a_journal_beside_a_zip_makes_no_mirror_of_its_folder(
+    shell: Shell, backups: Path, tmp_path: Path
+) -> None:
+    (found,) = (backups / "task1").iterdir()
+    lone = tmp_path / "lone.zip"
+    lone.write_bytes(found.read_bytes())
+    assert shell("restore", lone).code == 0
+    assert (tmp_path / ".asynccvat" / "restores").is_dir()
+    kept = ("--backup-dir", tmp_path / "kept")
+    put_back = shell("restore", backups, "--annotations", "-t", "1", *kept)
+    assert put_back.code == 0, put_back.err
+    undone = shell("upload", "--undo", "-t", "1", "--backup-dir", tmp_path)
+    assert "nothing that it held is kept in" in undone.err
+
+
 def test_datasets_become_tasks_of_a_project(
     shell: Shell, simulated: SimulatedServer, tmp_path: Path
 ) -> None:

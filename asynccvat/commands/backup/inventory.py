@@ -15,6 +15,7 @@ from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 from asynccvat.store import BackupStore
+from asynccvat.store.identity import of_backups, server_in_words
 
 
 async def inventory(dest: Path, client: CvatClient | None) -> tuple[StoredBackup, ...]:
@@ -27,15 +28,21 @@ async def inventory(dest: Path, client: CvatClient | None) -> tuple[StoredBackup
     Raises:
         ConfigError: It is no destination of backups, or one of another server.
     """
-    origin = None if client is None else client.origin
-    organization = None if client is None else client.organization
-    async with BackupStore.open(
-        dest, origin=origin, organization=organization, read_only=True
-    ) as store:
-        if store.identity is None or (client is not None and await store.is_unused()):
+    async with BackupStore.open(dest, read_only=True) as store:
+        identity = store.identity
+        if identity is None or (client is not None and await store.is_unused()):
             raise ConfigError(
                 f"{str(dest)!r} holds no backups. Check the path, or make some with `asynccvat "
                 "backup`."
+            )
+        if client is not None and (identity.origin, identity.organization) != (
+            client.origin,
+            client.organization,
+        ):
+            asked = server_in_words(of_backups(client.origin, client.organization))
+            raise ConfigError(
+                f"{str(dest)!r} holds backups of {server_in_words(identity)}, not of {asked}. "
+                "Check --url and --org, or list them with --offline, without asking a server."
             )
         backups = await store.list()
         for warning in store.new_warnings():

@@ -26,6 +26,7 @@ from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.store import MirrorStore, ReplacedAnnotations
+from asynccvat.store.placement import is_destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ class Discovery:
         heads: dict[int, ReceiptHead] = {}
         store: MirrorStore | None = None
         remembered = Remembered()
-        if OWN_FOLDER in names:
+        if await in_thread(is_destination, folder):
             store, heads = await mirrors.open(folder)
             remembered = await store.settings()
         prefix = self._options.folder_prefix

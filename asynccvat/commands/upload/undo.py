@@ -24,7 +24,6 @@ from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotat
 from asynccvat.core.models import Task
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, AnnotationChange, TaskOutcome
-from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.plans.undo import (
     changed_since_upload,
     check_put_back,
@@ -56,6 +55,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.store import MirrorStore, ReplacedAnnotations
+from asynccvat.store.placement import is_destination
 from asynccvat.transfer.outages import OF_EVERY_TASK
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.run import Run
@@ -181,7 +181,7 @@ class UndoRun:
             StoreError: It cannot be used.
         """
         client, options = self._client, self._options
-        if await in_thread((self._folder / OWN_FOLDER).is_dir):
+        if await in_thread(is_destination, self._folder):
             async with MirrorStore.open(
                 self._folder,
                 origin=client.origin,

@@ -161,7 +161,7 @@ async def test_a_backup_folder_in_a_mirror_is_refused_since_no_undo_would_find_i
             serve.client, 1, tmp_path / "a.xml", backup_dir=data / inside
         ),
     ):
-        with pytest.raises(ac.ConfigError, match="it lies in the mirror"):
+        with pytest.raises(ac.ConfigError, match="which holds a mirror or backups"):
             await attempt()
     assert sorted(data.rglob("*")) == names
     assert serve.server.imports == []
