@@ -6,7 +6,7 @@ A project is found by the journal, then by its name. Its labels have to fit thos
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -50,12 +50,14 @@ async def match_projects(
         ConfigError: There is no project of the name that the options give.
         AsyncCvatError: A server cannot be asked.
     """
+    known = ledger.projects
+    taken = set(known.values())
 
     async def match(project_id: int) -> ProjectMatch:
         try:
             if one is not None:
                 return await _fitting(source, target, project_id, one)
-            return await _match(source, target, ledger, project_id)
+            return await _match(source, target, known, taken, project_id)
         except (NotFoundError, PermissionDeniedError) as error:
             return ProjectMatch(
                 problem=f"the target's project for its project {project_id} cannot be found: "
@@ -72,6 +74,10 @@ async def match_projects(
         found[None] = ProjectMatch() if one is None else ProjectMatch(one.id)
     for project_id in wanted:
         found[project_id] = await match(project_id)
+        into = found[project_id].into
+        if one is None and into is not None and known.get(project_id) != into:
+            # A second project of this name is another one.
+            taken.add(into)
     return found
 
 
@@ -90,7 +96,8 @@ async def make_projects(
     made = dict(matches)
     for project_id, match in matches.items():
         try:
-            into = await _make(target, match) if match.is_made else match.into
+            taken = state.ledger.projects.values()
+            into = await _make(target, match, taken) if match.is_made else match.into
         except (AuthenticationError, GatewayError, PermissionDeniedError):
             raise  # the next one would be refused, too
         except ResponseError as error:
@@ -105,9 +112,9 @@ async def make_projects(
     return made
 
 
-async def _make(target: CvatClient, match: ProjectMatch) -> int:
+async def _make(target: CvatClient, match: ProjectMatch, taken: Collection[int]) -> int:
     async def find_made() -> Project | None:
-        return next(iter(await _named(target, match.name)), None)
+        return next(iter(await _named(target, match.name, taken)), None)
 
     labels = portable_labels(match.labels)
     made = await internals(target).creations.project(match.name, labels, find_made=find_made)
@@ -115,16 +122,29 @@ async def _make(target: CvatClient, match: ProjectMatch) -> int:
 
 
 async def _match(
-    source: CvatClient, target: CvatClient, ledger: CopyLedger, project_id: int
+    source: CvatClient,
+    target: CvatClient,
+    known: Mapping[int, int],
+    taken: Collection[int],
+    project_id: int,
 ) -> ProjectMatch:
+    """Find the target's project by the journal, then by its name.
+
+    Args:
+        source: The source.
+        target: The target.
+        known: What the journal says.
+        taken: Projects of the target that are those of other projects of the source.
+        project_id: The project at the source.
+    """
     project = await source.project(project_id)
-    known = ledger.projects.get(project_id)
-    if known is not None:
+    if project_id in known:
         try:
-            return await _fitting(source, target, project_id, await target.project(known))
+            into = await target.project(known[project_id])
+            return await _fitting(source, target, project_id, into)
         except NotFoundError:
             pass  # it was deleted since: look for its name, as at first
-    named = await _named(target, project.name)
+    named = await _named(target, project.name, taken)
     if len(named) > 1:
         ids = first_few([one.id for one in named])
         return ProjectMatch(
@@ -155,7 +175,8 @@ async def _labels(client: CvatClient, project_id: int) -> tuple[BackupLabel, ...
     return await internals(client).restores.labels(project_id)
 
 
-async def _named(target: CvatClient, name: str) -> list[Project]:
+async def _named(target: CvatClient, name: str, taken: Collection[int]) -> list[Project]:
+    """Return the target's projects of a name that are not those of other projects."""
     by_name = msgspec.json.encode({"==": [{"var": "name"}, name]}).decode()
     listed = await target.projects(ProjectSelection(filter=by_name))
-    return [one for one in listed if one.name == name]
+    return [one for one in listed if one.name == name and one.id not in taken]

@@ -43,11 +43,17 @@ async def read_facts(
     ledger, asked = state.ledger, state.asked()
     listing = await source.tasks(selection)
     listed = {task.id: task for task in listing.tasks}
-    presence = await _presence(source, [task for task in ledger.copies if task not in listed])
-    made = [copy for copy in asked.values() if copy is not None]
-    known = {*made, *ledger.replaced, *(one.copy for one in ledger.copies.values())}
-    copies = await _read_copies(target, sorted(known))
+    unlisted = [task for task in ledger.copies if task not in listed]
+    if selection.task_ids and not options.prune:
+        # A run for few tasks asks for no others, however many were copied before.
+        asked_for = set(selection.task_ids)
+        unlisted = [task for task in unlisted if task in asked_for]
+    presence = await _presence(source, unlisted)
     gone = [task for task, how in presence.items() if how is Presence.GONE]
+    made = {copy for copy in asked.values() if copy is not None}
+    concerned = [ledger.copies[task].copy for task in (*listed, *gone) if task in ledger.copies]
+    copies = await _read_copies(target, sorted({*made, *ledger.replaced, *concerned}))
+    known = {*made, *ledger.replaced, *(one.copy for one in ledger.copies.values())}
     jobs: dict[int, str] = {}
     of_source: Mapping[int, list[Job]] = {}
     if options.states:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import anyio
 import pytest
@@ -173,6 +174,25 @@ async def test_only_the_selected_tasks_are_copied_and_the_others_are_not_gone(
     assert both.restores() == 4
 
 
+async def test_a_run_for_one_task_asks_for_no_other(both: TwoServers) -> None:
+    await both.copy()
+    both.old.delete_task(2)
+    before = len(both.old.calls), len(both.new.calls)
+    report = await both.copy(Selection(task_ids=[1]))
+    assert report.ok
+    assert not report.warnings
+    lists = [
+        unquote(call.query)
+        for calls in (both.old.calls[before[0] :], both.new.calls[before[1] :])
+        for call in calls
+        if call.path == "/api/tasks"
+    ]
+    assert len(lists) == 2
+    assert all('"id"},[1]' in query for query in lists)
+    deleted = await both.copy(Selection(task_ids=[2]))
+    assert any("deleted at the source: 2." in warning for warning in deleted.warnings)
+
+
 async def test_a_project_is_made_with_its_labels_once(tmp_path: Path) -> None:
     async with two_servers(tmp_path, projects=2) as both:
         plan = await both.plan()
@@ -200,6 +220,29 @@ async def test_a_project_whose_creation_was_not_answered_is_made_once(tmp_path: 
         both.fail(Fault(path="/api/projects$", method="POST", lose_answer=True))
         assert (await both.copy()).ok
         assert len(both.new.world.projects) == 1
+
+
+@pytest.mark.parametrize("there", [0, 1])
+async def test_two_projects_of_one_name_at_the_source_stay_two(tmp_path: Path, there: int) -> None:
+    async with two_servers(tmp_path, projects=2) as both:
+        both.old.world.change_project(2, name="project-1")
+        for _ in range(there):
+            both.new.world.add_project("project-1", both.old.world.projects[1].labels)
+        # As if a run was killed between the two.
+        first = [task.id for task in both.old.world.tasks.values() if task.project_id == 1]
+        assert (await both.copy(Selection(task_ids=first))).ok
+        both.fail(Fault(path="/api/projects$", method="POST", lose_answer=True))
+        report = await both.copy()
+        assert report.ok, report.failures
+        pairs = {
+            (
+                both.old.world.tasks[one.task_id].project_id,
+                both.new.world.tasks[one.new_id or 0].project_id,
+            )
+            for one in report.outcomes
+        }
+        assert pairs == {(1, 1), (2, 2)}
+        assert len(both.new.world.projects) == 2
 
 
 async def test_a_project_that_cannot_be_made_stops_no_other(tmp_path: Path) -> None:
