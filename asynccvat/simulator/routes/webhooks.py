@@ -230,7 +230,7 @@ def _place(call: Call, given: dict[str, Any]) -> dict[str, Any]:
     project_id, organization_id = given.get("project_id"), call.organization_id
     if given["type"] == "project":
         if project_id is None:
-            raise server_error_page()  # seen as a constraint of the database in CVAT's source
+            raise server_error_page()  # a constraint of CVAT's database, which it does not catch
         project = call.backend.world.projects.get(project_id)
         if project is None:
             raise messages(400, f"Could not find project with provided id: {project_id}")
@@ -256,7 +256,7 @@ def _check(given: dict[str, Any], type_: Any) -> None:
     found: dict[str, list[str]] = {}
     if type_ is None:
         found["type"] = ["This field is required."]
-    elif type_ not in EVENTS:
+    elif not isinstance(type_, str) or type_ not in EVENTS:
         found["type"] = [f'"{type_}" is not a valid choice.']
     if given.get("content_type", _CONTENT_TYPE) != _CONTENT_TYPE:
         found["content_type"] = [f'"{given["content_type"]}" is not a valid choice.']
@@ -264,6 +264,8 @@ def _check(given: dict[str, Any], type_: Any) -> None:
         found["target_url"] = ["This field is required."]
     elif not _is_url(given["target_url"]):
         found["target_url"] = ["Enter a valid URL."]
+    if not isinstance(given.get("project_id"), int | None):
+        found["project_id"] = ["A valid integer is required."]
     found |= _wrong_events(given.get("events"))
     if found:
         raise RefusedError(ServerResponse(400, encode(found)))
@@ -276,7 +278,7 @@ def _wrong_events(events: Any) -> dict[str, list[str]]:
         return {"events": ["This field is required."]}
     if isinstance(events, str) or not isinstance(events, (list, tuple)):
         return {"events": [f'Expected a list of items but got type "{type(events).__name__}".']}
-    unknown = [one for one in events if one not in _KNOWN_EVENTS]
+    unknown = [one for one in events if not isinstance(one, str) or one not in _KNOWN_EVENTS]
     return {"events": [f'"{unknown[0]}" is not a valid choice.']} if unknown else {}
 
 
