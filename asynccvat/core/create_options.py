@@ -143,7 +143,7 @@ class CreateOptions(TransferOptions):
         Sorting.NATURAL.value,
         "--sorting",
         "The order of the images: by name, numbers by their values (natural), by name character by "
-        "character (lexicographical), or random.",
+        "character (lexicographical), or random. --order FILE gives another one.",
         Text(tuple(Sorting)),
         group=FRAMES,
     )
@@ -244,6 +244,11 @@ class CreateOptions(TransferOptions):
             )
         if self.overlap is not None and self.segment_size is None:
             raise ConfigError("--overlap needs --segment-size: a single job has no neighbour.")
+        if self.overlap and self.segment_size is not None and self.overlap >= self.segment_size:
+            raise ConfigError(
+                f"--overlap {self.overlap} is not smaller than --segment-size {self.segment_size}. "
+                "Give fewer frames that jobs share."
+            )
 
     @property
     def template(self) -> str:

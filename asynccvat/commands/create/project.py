@@ -168,7 +168,7 @@ async def _check_labels(client: CvatClient, project: Project, wanted: Sequence[L
     if missing:
         raise ConfigError(
             f"project {project.id} ({project.name!r}) lacks labels that were given: "
-            f"{first_few(missing)}. Add them in CVAT, or leave --labels and --labels-from away."
+            f"{first_few(missing)}. Add them in CVAT, or remove --labels and --labels-from."
         )
 
 

@@ -234,6 +234,7 @@ def test_the_server_is_told_only_what_was_chosen() -> None:
         ({"name": "{folder}"}, "holds {folder}, which stands for nothing"),
         ({"start_frame": 5, "stop_frame": 4}, "before --start-frame"),
         ({"overlap": 1}, "needs --segment-size"),
+        ({"overlap": 5, "segment_size": 5}, "--overlap 5 is not smaller than --segment-size 5"),
         ({"image_quality": 101}, "from 0 to 100"),
     ],
 )
