@@ -32,6 +32,7 @@ class CopyJob:
         target: Address and key of the target.
         state: The state folder.
         expect: How many copies of deleted tasks are removed.
+        states: Whether stages and states of jobs are set.
         die_at: The number of the moment, from 1. None to live.
         after: Whether the effect or call of that moment is done before.
     """
@@ -40,13 +41,17 @@ class CopyJob:
     target: tuple[str, str]
     state: Path
     expect: int | None = None
+    states: bool = False
     die_at: int | None = None
     after: bool = False
 
 
 async def _work(job: CopyJob) -> asynccvat.RunReport:
     options = asynccvat.CopyOptions(
-        state=job.state, prune=job.expect is not None, expect=job.expect
+        state=job.state,
+        prune=job.expect is not None,
+        expect=job.expect,
+        states=job.states,
     )
     async with (
         asynccvat.CvatClient(job.source[0], token=job.source[1]) as source,
