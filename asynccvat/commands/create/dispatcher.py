@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 import anyio
 
@@ -64,7 +65,8 @@ class CreateDispatcher:
         """Create tasks, and import the annotations beside their media afterwards."""
         for step in steps:
             if step.kind is CreateStepKind.ANNOTATE:
-                self._to_annotate.append((step, _made_before(step)))
+                made = made_before(step, Action.CREATED, self._context.root)
+                self._to_annotate.append((step, made))
         to_create = [step for step in steps if step.kind is not CreateStepKind.ANNOTATE]
         self._left = len(to_create)
         with self._scope:
@@ -83,7 +85,7 @@ class CreateDispatcher:
             outcome = await of_one_task(self._creator.create(step), step.task_id or 0)
         except AsyncCvatError as error:
             if not self._note_failure(step, error):
-                self._report.done(failed(step, error))
+                self._report.done(failed(step, error, self._context.root))
             return
         finally:
             self._left -= 1
@@ -117,7 +119,7 @@ def _is_refused_for_all(error: AsyncCvatError) -> bool:
     return isinstance(error, PermissionDeniedError | NotFoundError)
 
 
-def failed(step: CreateStep, error: AsyncCvatError | None) -> TaskOutcome:
+def failed(step: CreateStep, error: AsyncCvatError | None, root: Path) -> TaskOutcome:
     """Return the outcome of a unit whose task could not be created."""
     assert error is not None, "a refused step says why"
     return FailedOutcome(
@@ -125,20 +127,25 @@ def failed(step: CreateStep, error: AsyncCvatError | None) -> TaskOutcome:
         name=step.unit.name,
         action=Action.FAILED,
         reason=step.reason,
-        location=step.unit.path,
+        location=str(root / step.unit.path),
         error=error,
         warnings=step.unit.problems[1:],
     )
 
 
-def _made_before(step: CreateStep) -> TaskOutcome:
-    """Return the outcome of a task that an earlier run created."""
-    assert step.task_id is not None, "the task is there"
+def made_before(step: CreateStep, action: Action, root: Path) -> TaskOutcome:
+    """Return the outcome of a task that an earlier run created.
+
+    Args:
+        step: What is done for it now.
+        action: What this run does with it.
+        root: The folder that the media's paths begin in.
+    """
     return TaskOutcome(
-        task_id=step.task_id,
+        task_id=step.task_id or 0,
         name=step.unit.name,
-        action=Action.CREATED,
+        action=action,
         reason=step.reason,
-        location=step.unit.path,
+        location=str(root / step.unit.path),
         new_id=step.task_id,
     )

@@ -11,13 +11,13 @@ from typing import Any
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.create.context import CreateContext
-from asynccvat.commands.create.dispatcher import CreateDispatcher, failed
+from asynccvat.commands.create.dispatcher import CreateDispatcher, failed, made_before
 from asynccvat.commands.create.journal import CreateJournal
 from asynccvat.commands.create.project import CreateTarget, find_target, make_project
 from asynccvat.commands.create.sources import media_units
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import Task, User
-from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.outcomes import Action
 from asynccvat.core.plans.create import (
     CreatePlan,
     CreateStep,
@@ -148,12 +148,12 @@ class CreateRun:
                 target = await make_project(self._client, target, found.user, found.journal)
                 known, steps = await self._planned(replace(found, target=target))
             self._tell(run, known, steps)
+            root = self._source if await in_thread(self._source.is_dir) else self._source.parent
             for step in steps:
                 if step.kind is CreateStepKind.REFUSE:
-                    report.done(failed(step, step.problem))
+                    report.done(failed(step, step.problem, root))
                 elif step.kind is CreateStepKind.SKIP:
-                    report.done(self._skipped(step))
-            root = self._source if await in_thread(self._source.is_dir) else self._source.parent
+                    report.done(made_before(step, Action.SKIPPED, root))
             context = CreateContext(
                 client=self._client,
                 journal=found.journal,
@@ -182,16 +182,6 @@ class CreateRun:
                 refuse=refused,
                 upload=len(steps) - refused - skipped,
             )
-        )
-
-    def _skipped(self, step: CreateStep) -> TaskOutcome:
-        return TaskOutcome(
-            task_id=step.task_id or 0,
-            name=step.unit.name,
-            action=Action.SKIPPED,
-            reason=step.reason,
-            location=step.unit.path,
-            new_id=step.task_id,
         )
 
 

@@ -77,7 +77,10 @@ async def test_a_second_run_creates_further_folders_alone(tmp_path: Path) -> Non
         images(tmp_path, cam2=2)
         report = await create(serve, source)
         assert report.ok
-        assert sorted(one.action for one in report.outcomes) == ["created", "skipped"]
+        assert sorted((one.action, one.path) for one in report.outcomes) == [
+            ("created", source / "cam2"),
+            ("skipped", source / "cam1"),
+        ]
         assert sorted(await new_tasks(serve, 1)) == ["cam1", "cam2"]
 
 
@@ -376,6 +379,7 @@ async def test_media_above_the_upload_limit_are_refused_before_a_task_is_made(
         assert failed.reason == CreateReason.TOO_LARGE
         assert isinstance(failed.error, errors.UploadTooLargeError)
         assert len(serve.calls("POST", "/api/tasks")) == 2  # the small one, and its data
+        assert failed.path == source / "large"
         halves = await create(serve, source, options=options(upload_limit=50_000, split=1))
         assert not [one for one in halves.failures if "large" in one.name]
 
