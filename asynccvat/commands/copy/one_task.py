@@ -132,7 +132,9 @@ class TaskCopier:
         if changed:
             # No later state is like this one, so that the copy is not replaced without a word.
             left = msgspec.structs.replace(left, updated_date="", annotations="")
-        await self._state.note(Copied(task.id, copy, begun.source, left))
+        # The states of jobs are those that were set now, whatever run began it.
+        source = msgspec.structs.replace(begun.source, jobs=self._jobs.get(task.id, ""))
+        await self._state.note(Copied(task.id, copy, source, left))
         return TaskOutcome(
             task_id=task.id,
             name=task.name,

@@ -357,6 +357,16 @@ async def test_states_of_jobs_that_change_are_set_at_the_copy_that_stands(
     assert set(both.new.world.tasks) == set(first.values())
 
 
+async def test_states_of_jobs_are_set_at_what_an_interrupted_run_made(both: TwoServers) -> None:
+    both.fail(Fault(path=r"/api/tasks/1/annotations", status=403))
+    assert not (await both.copy(Selection(task_ids=[1]))).ok
+    both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
+    report = await both.copy(Selection(task_ids=[1]), states=True)
+    assert reasons(report)[1] == ("copied", "interrupted")
+    assert both.new.world.tasks[1].jobs()[0].state == "rejected"
+    assert (await both.plan(Selection(task_ids=[1]), states=True)).counts == {"keep": 1}
+
+
 async def test_states_of_jobs_are_not_set_at_a_copy_that_was_changed(both: TwoServers) -> None:
     first = {one.task_id: one.new_id or 0 for one in (await both.copy(states=True)).outcomes}
     both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
