@@ -40,7 +40,7 @@ from asynccvat.simulator.wire.responses import (
     server_error_page,
 )
 from asynccvat.simulator.wire.sending import send_download, send_response
-from asynccvat.simulator.world.changes import Actor, acting
+from asynccvat.simulator.world.reported_changes import Actor, acting
 from asynccvat.simulator.world.users import ADMIN
 
 _LONGEST_LINE: Final = 8180

@@ -13,8 +13,8 @@ from typing import Final, Generic, TypeVar
 from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.queues.registry import RequestRegistry
 from asynccvat.simulator.queues.requests import Request, RequestSpan
-from asynccvat.simulator.world.changes import Actor, acting
 from asynccvat.simulator.world.dates import utc_now
+from asynccvat.simulator.world.reported_changes import Actor, acting
 
 R = TypeVar("R", bound=Request)
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from asynccvat.simulator.queues.deliveries import DeliveryQueue
 from asynccvat.simulator.routes.serializers import issue_json, project_json, user_json
 from asynccvat.simulator.routes.shown import Shown
-from asynccvat.simulator.world.changes import Actor, Change, Resource, current_actor
 from asynccvat.simulator.world.issues import Issue
+from asynccvat.simulator.world.reported_changes import Actor, Change, Resource, current_actor
 from asynccvat.simulator.world.tasks import Job, Project, Task
 from asynccvat.simulator.world.users import User
 from asynccvat.simulator.world.world import World

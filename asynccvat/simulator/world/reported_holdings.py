@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from asynccvat.simulator.world.changes import Change, Resource
 from asynccvat.simulator.world.holdings import Holdings
 from asynccvat.simulator.world.issues import Issue
+from asynccvat.simulator.world.reported_changes import Change, Resource
 from asynccvat.simulator.world.tasks import Job, JobType, Project, Task
 from asynccvat.simulator.world.users import ADMIN
 
