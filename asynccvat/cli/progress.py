@@ -137,6 +137,8 @@ class Progress:
     outages: Outages = field(default_factory=Outages)
     movement: Movement = field(default_factory=Movement)
     sizes: TransferSizes = field(default_factory=TransferSizes)
+    # Tasks without work whose outcome is yet to come.
+    _idle: int = 0
     # Seconds of the run when its first bytes were seen, and how many these were.
     _first_bytes: tuple[float, int] | None = None
 
@@ -149,6 +151,7 @@ class Progress:
                 self.uploads = event.upload > 0
                 to_do = event.fetch + event.upload + event.move + event.remove
                 self.total = to_do + event.refuse
+                self._idle = event.keep + event.skip
             case ExportRequested() | ImportRequested() | ExportStarted() | ImportStarted():
                 self._move(event.task_id, self.at_server)
             case TransferStarted() | UploadStarted():
@@ -235,10 +238,12 @@ class Progress:
         return ", ".join(parts)
 
     def _finish(self, outcome: TaskOutcome) -> None:
-        # Tasks without work are not in the total.
-        if outcome.action not in _UNCHANGED:
-            self.done += 1
-            self.failed += outcome.action is Action.FAILED
+        # Tasks without work are not in the total. Some others turn out to need nothing.
+        if outcome.action in _UNCHANGED and self._idle > 0:
+            self._idle -= 1
+            return
+        self.done += 1
+        self.failed += outcome.action is Action.FAILED
 
     def _resume(self, task_id: int) -> None:
         if task_id in self.retrying:

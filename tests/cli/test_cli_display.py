@@ -161,6 +161,17 @@ def test_before_there_is_a_plan_progress_names_the_wait() -> None:
     assert progress.overall(1.0) == "0/2 tasks, 0 B"
 
 
+def test_work_that_turns_out_to_need_nothing_is_done() -> None:
+    progress = Progress(started=0)
+    progress.apply(events.Planned(fetch=2, keep=1, move=0, remove=0, refuse=0, skip=1))
+    for action in (Action.KEPT, Action.SKIPPED):
+        progress.apply(events.TaskDone(TaskOutcome(task_id=1, action=action, reason="unchanged")))
+    assert progress.done == 0
+    for action in (Action.KEPT, Action.FETCHED):
+        progress.apply(events.TaskDone(TaskOutcome(task_id=2, action=action, reason="unchanged")))
+    assert progress.overall(1.0).startswith("2/2 tasks")
+
+
 def test_an_outage_has_a_line_that_changes_and_no_part_in_the_time_left() -> None:
     progress = Progress(started=0)
     progress.apply(events.Planned(fetch=4, keep=0, move=0, remove=0, refuse=0, skip=0))

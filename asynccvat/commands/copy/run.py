@@ -107,14 +107,7 @@ class CopyRun:
                 report.done(failed(refusal, _refused(refusal)))
             await dispatcher.carry_out(plan.steps, projects=projects, jobs=facts.jobs)
             if dispatcher.stopped_by is None:
-                # Those that a newer copy replaces need no number: an earlier run allowed them.
-                await dispatcher.remove(
-                    [
-                        step
-                        for step in plan.of(RemoveCopy)
-                        if step.reason is CopyReason.REPLACED or plan.guard is None
-                    ]
-                )
+                await dispatcher.remove(_removals(plan))
             return dispatcher.stopped_by
 
 
@@ -136,15 +129,27 @@ def _check_apart(source: SideName, target: SideName) -> None:
         )
 
 
+def _removals(plan: CopyPlan) -> list[RemoveCopy]:
+    """Return the copies that go. What a newer one replaces was allowed by an earlier run."""
+    return [
+        step
+        for step in plan.of(RemoveCopy)
+        if step.reason is CopyReason.REPLACED or plan.guard is None
+    ]
+
+
 def _planned(plan: CopyPlan) -> Planned:
+    keep = plan.of(KeepCopy)
+    compared = sum(step.reason is CopyReason.EDITED for step in keep)
+    made = len(plan.of(CopyTask)) + len(plan.of(FinishCopy)) + len(plan.of(UpdateCopy))
     return Planned(
         fetch=0,
-        keep=len(plan.of(KeepCopy)),
+        keep=len(keep) - compared,
         skip=len(plan.of(SkipCopy)),
         move=0,
-        remove=len(plan.of(RemoveCopy)),
+        remove=len(_removals(plan)),
         refuse=len(plan.of(RefuseCopy)),
-        upload=len(plan.of(CopyTask)) + len(plan.of(FinishCopy)) + len(plan.of(UpdateCopy)),
+        upload=made + compared,
     )
 
 

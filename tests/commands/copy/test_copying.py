@@ -156,6 +156,24 @@ async def test_a_changed_copy_of_an_unchanged_task_is_compared(both: TwoServers)
     assert "name, subset or frames" in warnings[1][0]
 
 
+async def test_each_copy_that_is_compared_is_in_the_total(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
+    both.new.edit_task(first[3] or 0)
+    both.old.edit_task(1)
+    both.old.delete_task(2)
+    planned: list[Planned] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, Planned):
+            planned.append(event)
+
+    await asynccvat.copy(
+        both.source, both.target, options=both.options(prune=True), on_event=on_event
+    )
+    (plan,) = planned
+    assert (plan.upload, plan.keep, plan.remove, plan.refuse) == (2, 1, 0, 0)
+
+
 async def test_a_copy_that_was_deleted_at_the_target_is_made_again(both: TwoServers) -> None:
     first = {one.task_id: one.new_id for one in (await both.copy()).outcomes}
     both.new.delete_task(first[4] or 0)
