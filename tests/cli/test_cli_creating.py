@@ -75,6 +75,7 @@ def test_a_dry_run_shows_tasks_frames_and_bytes(
         f"create\t\tnew\timage\t3\t3\t{size}\tcam1\tcam1",
         f"refuse\t\tfiles\timage\t2\t\t{(images / 'cam2/0.png').stat().st_size}\tcam2\tcam2",
     ]
+    assert f"In all 1 task of 3 frames, {size} B." in shown.err
     assert "A new project is made first: project 'Harbour'." in shown.err
     assert "refused: cam2: 'cam2/1.png' is empty." in shown.err
     assert "'cam2/notes.doc' is neither media nor annotations" in shown.err

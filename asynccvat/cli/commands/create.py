@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +17,13 @@ from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import ended, printable
+from asynccvat.cli.text import counted, ended, number_of_bytes, printable
 
 if TYPE_CHECKING:
     from asynccvat.models import CreatePlan
 
+# The steps that send media.
+_SENDS = ("create", "finish", "replace")
 _WHERE, _FRAMES = "Where to create", "Frames and jobs"
 
 
@@ -160,9 +163,24 @@ def show_plan(plan: CreatePlan, *, as_json: bool, verbose: bool) -> ExitCode:
             ],
             numbers=("task", "files", "frames", "bytes"),
         )
+        _show_totals(steps)
         if plan.makes_project:
             output.remark(f"A new project is made first: {printable(plan.project)}.")
         for step in steps:
             for problem in step.get("problems", ())[1:]:
                 output.remark(f"refused: {printable(step['path'])}: {ended(printable(problem))}")
     return plans.show_end(steps, as_json=as_json, verbose=verbose)
+
+
+def _show_totals(steps: Sequence[plans.Step]) -> None:
+    """Say how much a run would send in all."""
+    sent = [step for step in steps if step["step"] in _SENDS]
+    if not sent:
+        return
+    frames = sum(step["frames"] or 0 for step in sent)
+    uncounted = sum(step["frames"] is None for step in sent)
+    also = f" and those of {counted(uncounted, 'video')}" if uncounted else ""
+    size = number_of_bytes(sum(step["bytes"] for step in sent))
+    output.remark(
+        f"In all {counted(len(sent), 'task')} of {counted(frames, 'frame')}{also}, {size}."
+    )

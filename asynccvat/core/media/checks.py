@@ -47,7 +47,7 @@ def file_problem(name: str, file: ReadableFile) -> str | None:
     head = file.read(0, _HEAD)
     found = recognise(head)
     if promised is None or found is None:
-        return f"is not a {promised} file, though it is named so" if promised else "is no media"
+        return f"is no {promised} file, though it is named so" if promised else "is no media"
     if found is not promised:
         return (
             f"is a {found} file, though it is named {'.' + name.rpartition('.')[2]!r}: rename it "

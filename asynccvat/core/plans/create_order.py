@@ -26,10 +26,14 @@ class FrameOrder:
         for path in paths:
             name = path.removeprefix("./")
             if name in self._places:
-                raise ConfigError(f"{said} names {shown(name)} twice. Remove one of them.")
+                raise ConfigError(
+                    f"cannot use {said}: it names {shown(name)} twice. Remove one of them."
+                )
             self._places[name] = len(self._places)
         if not self._places:
-            raise ConfigError(f"{said} names no images. Name each image of the source once.")
+            raise ConfigError(
+                f"cannot use {said}: it names no images. Name each image of the source once."
+            )
 
     def check(self, images: Iterable[str]) -> None:
         """Check that the source has all images that the list names.
@@ -42,13 +46,17 @@ class FrameOrder:
             first, more = min(lacking, key=self._places.__getitem__), len(lacking) - 1
             also = f" (and {more:,} more)" if more else ""
             raise ConfigError(
-                f"{self._said} names {shown(first)}{also}, and there is no such image in the "
+                f"cannot use {self._said}: it names {shown(first)}{also}, which is no image of the "
                 "source. Name paths below it, like 'cam1/0001.jpg'."
             )
 
     def problems(self, images: Sequence[str]) -> list[str]:
         """Return what is wrong with a task's images: each that the list does not name."""
-        return [f"{shown(name)} is not in the order" for name in images if name not in self._places]
+        return [
+            f"{shown(name)} is not named in the order"
+            for name in images
+            if name not in self._places
+        ]
 
     def place(self, path: str) -> int:
         """Return the place of an image; one that is not named comes last."""

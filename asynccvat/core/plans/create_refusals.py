@@ -50,7 +50,7 @@ def no_frames(unit: MediaUnit) -> MediaFileError:
 def too_large_for(unit: MediaUnit, limit: int) -> UploadTooLargeError:
     """Return the error of media of more bytes than the server takes in one file."""
     splits = unit.kind is MediaKind.IMAGE
-    otherwise = "Give --split, or a smaller one" if splits else "Cut it into smaller ones"
+    otherwise = "Give --split, or fewer images" if splits else "Cut it into smaller ones"
     return too_large(unit.key, unit.sent_size, limit, doing="create a task of", otherwise=otherwise)
 
 

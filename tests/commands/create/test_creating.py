@@ -434,11 +434,11 @@ async def test_an_order_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         report = await create(serve, source, order=["a/0.png", "b/0.png"])
         assert list(await new_tasks(serve, 1)) == ["b"]
         (failed,) = report.failures
-        assert "'a/1.png' is not in the order" in str(failed.error)
+        assert "'a/1.png' is not named in the order" in str(failed.error)
         for order, said in (
-            (["a/0.png", "a/0.png"], "the order names 'a/0.png' twice"),
-            ([], "the order names no images"),
-            (["a/0.png", "c.png", "d.png"], r"names 'c.png' \(and 1 more\), and there is no such"),
+            (["a/0.png", "a/0.png"], "cannot use the order: it names 'a/0.png' twice"),
+            ([], "it names no images"),
+            (["a/0.png", "c.png", "d.png"], r"names 'c.png' \(and 1 more\), which is no image"),
             (tmp_path / "gone.txt", "cannot read --order .*No such file"),
             (write(tmp_path, {"latin.txt": b"\xfc"}) / "latin.txt", "not UTF-8"),
         ):

@@ -113,7 +113,7 @@ def test_a_file_of_another_type_is_named_with_the_suffix_to_use() -> None:
     ("name", "content", "said"),
     [
         ("a.jpg", b"", "is empty"),
-        ("a.jpg", b"<html>no such page</html>", "is not a JPEG file, though it is named so"),
+        ("a.jpg", b"<html>no such page</html>", "is no JPEG file, though it is named so"),
         ("a.txt", b"hello", "is no media"),
         ("a.jpg", b"\xff\xd8\xff\xd9", "holds no image"),
         ("a.jpg", b"\xff\xd8\xff\xdb\x00\x04\x00\x00", "is cut off"),

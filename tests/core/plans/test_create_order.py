@@ -38,16 +38,19 @@ def test_parts_are_cut_in_the_order() -> None:
 
 def test_an_image_that_is_not_named_is_a_problem_of_its_folder() -> None:
     (one,) = units(PATHS[:3], ["a/3.jpg"])
-    assert one.problems == ("'a/1.jpg' is not in the order", "'a/2.jpg' is not in the order")
+    assert one.problems == (
+        "'a/1.jpg' is not named in the order",
+        "'a/2.jpg' is not named in the order",
+    )
 
 
 @pytest.mark.parametrize(
     ("order", "said"),
     [
-        ([], "the order names no images"),
-        (["a/1.jpg", "./a/1.jpg"], "the order names 'a/1.jpg' twice"),
-        (["a/1.jpg", "a/9.jpg"], "the order names 'a/9.jpg', and there is no such image"),
-        (["b", "a/9.jpg", "c"], r"the order names 'b' \(and 2 more\), and there is no such image"),
+        ([], "cannot use the order: it names no images"),
+        (["a/1.jpg", "./a/1.jpg"], "it names 'a/1.jpg' twice"),
+        (["a/1.jpg", "a/9.jpg"], "it names 'a/9.jpg', which is no image"),
+        (["b", "a/9.jpg", "c"], r"it names 'b' \(and 2 more\), which is no image"),
     ],
 )
 def test_an_order_that_does_not_fit_is_refused(order: list[str], said: str) -> None:
