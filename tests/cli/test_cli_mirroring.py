@@ -207,7 +207,7 @@ def test_a_failed_task_is_reported_at_once_and_can_be_retried_from_the_report(
     (tmp_path / "report.json").write_text(ended.out)
     ended = shell("mirror", "data", "--failed-from", "report.json")
     assert (ended.code, ended.out) == (0, "")
-    assert "no task failed" in ended.err
+    assert "nothing failed in report.json" in ended.err
 
 
 def test_an_unknown_format_names_the_nearest_ones(shell: Shell, tmp_path: Path) -> None:
