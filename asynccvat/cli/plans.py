@@ -76,7 +76,7 @@ def show_end(
         The exit code that the run would have.
     """
     if not as_json:
-        _explain(steps)
+        explain(steps)
     for guard in guards:
         output.remark(f"Refused: {guard}")
     counts = Counter("unchanged" if _is_unchanged(step) else step["step"] for step in steps)
@@ -100,7 +100,7 @@ def _is_unchanged(step: Step) -> bool:
     return step["reason"] in _UNCHANGED
 
 
-def _explain(steps: Sequence[Step]) -> None:
+def explain(steps: Sequence[Step]) -> None:
     """Write each explanation once, with the tasks that it is about."""
     tasks: dict[tuple[TargetKind, str, str], list[int]] = {}
     for step in steps:

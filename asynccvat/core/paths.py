@@ -26,6 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"\A[A-Za-z]:")
 _SEPARATOR = re.compile(r"[/\\]")
+_NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _WINDOWS_CHARACTERS = re.compile(r'[<>:"|?*]')
@@ -264,6 +265,17 @@ def twice(path: str) -> UnsafePathError:
     """Return the error for a name that an archive holds twice."""
     what = "the archive holds it twice, and only one could be kept"
     return _unsafe(path, what, may_be_mapped=False)
+
+
+def server_folder_name(origin: str, organization: str | None) -> str:
+    """Return the name of the folder for what concerns one server and organization.
+
+    Args:
+        origin: Scheme, host and port of the server.
+        organization: The organization, "" for the personal workspace, None for everything visible.
+    """
+    name = _NOT_IN_NAMES.sub("-", origin)
+    return name if organization is None else f"{name}@{_NOT_IN_NAMES.sub('-', organization)}"
 
 
 def task_folder_name(prefix: str, task_id: int) -> str:

@@ -30,7 +30,7 @@ def test_a_dry_run_deletes_nothing_and_names_the_next_command(
     ended = shell("delete", "-t", "1,2", "--plan", "old.json")
     assert ended.code == 0
     assert ended.err.endswith(
-        "Dry run, nothing was deleted: 2 tasks would go. To delete them, run the same command with "
+        "Dry run, nothing was deleted: 2 tasks would go. To delete that, run the same command with "
         "--plan old.json --yes --expect 2.\n"
     )
     assert sorted(own.tasks) == [1, 2, 3, 4]
@@ -53,7 +53,7 @@ def test_what_stays_is_named_with_the_reason(shell: Shell, own: SimulatedServer)
     own.add_issue(1, "look")
     ended = shell("delete", "-t", "1")
     assert ended.code == 1
-    assert "task 1 stays: it has an open issue; --lose-issues" in ended.err
+    assert "warning: task 1: it has an open issue; --lose-issues" in ended.err
     assert ended.err.endswith("nothing would go.\n")
     plan = shell("delete", "-t", "1", "--lose-issues", "--json").json
     assert plan["count"] == 1
@@ -63,7 +63,7 @@ def test_what_stays_is_named_with_the_reason(shell: Shell, own: SimulatedServer)
 def test_what_is_gone_already_is_no_failure(shell: Shell, own: SimulatedServer) -> None:
     ended = shell("delete", "-t", "1,99")
     assert ended.code == 0
-    assert "task 99: it is not there.\n" in ended.err
+    assert "warning: task 99: it is not there.\n" in ended.err
     ended = shell("delete", "-t", "1,99", "--yes", "--expect", "1", "--log", "log.jsonl")
     assert ended.code == 0
     assert "2 tasks (1 deleted, 1 skipped)" in ended.out

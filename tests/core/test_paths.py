@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.paths import NameRules, NameSet, safe_member_path, task_folder_name
+from asynccvat.core.paths import (
+    NameRules,
+    NameSet,
+    safe_member_path,
+    server_folder_name,
+    task_folder_name,
+)
 from asynccvat.errors import ConfigError, UnsafePathError
 
 ANY = NameRules()
@@ -244,3 +250,9 @@ def test_a_prefix_that_makes_no_plain_folder_is_refused(prefix: str, why: str) -
 def test_a_task_id_starts_at_1() -> None:
     with pytest.raises(ConfigError, match="0 is no task id"):
         task_folder_name("task", 0)
+
+
+def test_each_server_and_organization_has_a_folder() -> None:
+    assert server_folder_name("https://cvat.example.com", None) == "https-cvat.example.com"
+    assert server_folder_name("http://my-cvat:8080", "") == "http-my-cvat-8080@"
+    assert server_folder_name("http://a", "acme/x") == "http-a@acme-x"

@@ -124,21 +124,16 @@ def _show(plan: DeletePlan, path: Path | None, *, as_json: bool) -> ExitCode:
             numbers=(noun, "tasks"),
             wraps=("reason", "name"),
         )
-        for step in steps:
-            if step["detail"]:
-                stays = "" if step["reason"] == "gone" else " stays"
-                output.remark(f"{noun} {step['id']}{stays}: {step['detail']}.")
+        plans.explain(steps)
     if plan.guard is not None:
         output.remark(f"Refused: {plan.guard}")
         return ExitCode.REFUSED
     if not as_json:
-        what = "tasks" if noun == "task" else "projects and tasks"
-        number = plan.count
         more = "" if path is None else f" --plan {path}"
-        if number:
+        if plan.count:
             output.remark(
-                f"Dry run, nothing was deleted: {number} {what} would go. To delete them, run the "
-                f"same command with{more} --yes --expect {number}."
+                f"Dry run, nothing was deleted: {plan.counted} would go. To delete that, run the "
+                f"same command with{more} --yes --expect {plan.count}."
             )
         else:
             output.remark("Dry run, nothing was deleted: nothing would go.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Self
@@ -11,11 +10,9 @@ from typing import Self
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.core.create_options import CreateOptions
-from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.core.paths import OWN_FOLDER, server_folder_name
 from asynccvat.core.records.creations import KIND, CreationJournal, Line, read_journal
 from asynccvat.store.journal import Journal
-
-_NOT_IN_NAMES = re.compile(r"[^\w.-]+", re.ASCII)
 
 
 class CreateJournal:
@@ -74,7 +71,4 @@ def _folder(root: Path, client: CvatClient, options: CreateOptions) -> Path:
     """Return the folder of the journal: each server and organization has its own."""
     given = options.journal
     base = root / OWN_FOLDER / KIND if given is None else Path(given)
-    name = _NOT_IN_NAMES.sub("-", client.origin)
-    if client.organization is not None:
-        name += f"@{_NOT_IN_NAMES.sub('-', client.organization)}"
-    return base / name
+    return base / server_folder_name(client.origin, client.organization)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ import platformdirs
 
 from asynccvat.client import CvatClient
 from asynccvat.core.delete_options import LOG_SUFFIX, DeleteOptions
+from asynccvat.core.paths import server_folder_name
 from asynccvat.core.plans.delete import DeleteStep, unknown_deletions
 from asynccvat.core.targets import TargetKind
 from asynccvat.store.journal import Journal
@@ -24,9 +24,9 @@ def log_path(client: CvatClient, options: DeleteOptions) -> Path:
     """Return the log's file: the one that the user named, or one in the user's state folder."""
     if options.log is not None:
         return Path(options.log)
-    server = f"{client.origin}\n{client.organization!r}"
-    name = f"{_KIND}-{hashlib.sha256(server.encode()).hexdigest()[:12]}{LOG_SUFFIX}"
-    return platformdirs.user_state_path("asynccvat") / _KIND / name
+    # A folder for each server: the lock is that of a folder.
+    server = server_folder_name(client.origin, client.organization)
+    return platformdirs.user_state_path("asynccvat") / _KIND / server / f"{_KIND}{LOG_SUFFIX}"
 
 
 class DeletionLog:

@@ -67,22 +67,30 @@ class RequiredBackups:
                 warn(warning)
             yield cls(store, backups)
 
-    async def lacking(self, target: TargetKind, target_id: int, now: TargetState) -> str:
+    async def lacking(
+        self, target: TargetKind, target_id: int, now: TargetState, called: str = "it"
+    ) -> str:
         """Return why a target has no backup to rely on, "" if it has one.
 
         Its zip is read again, once in a run. Later calls look at its size.
+
+        Args:
+            target: What it is.
+            target_id: Its id.
+            now: Its present state.
+            called: What the answer calls it.
 
         Raises:
             StoreError: A zip cannot be read for a reason that concerns this process.
         """
         receipts = self._whole[target, target_id]
         if not receipts:
-            return f"there is no full backup of {target} {target_id}"
+            return f"{called} has no full backup"
         current = [one for one in receipts if outdated(one.state, now) is None]
         if not current:
-            return f"the backups of {target} {target_id} are older than its last change"
+            return f"{called} has no full backup of its present state"
         problems = [await self._problem(receipt) for receipt in current]
-        return "" if "" in problems else problems[0]
+        return "" if "" in problems else f"{called} has a full backup, but {problems[0]}"
 
     async def _problem(self, receipt: BackupReceipt) -> str:
         if self._problems.get(receipt.file) == "":
@@ -90,7 +98,7 @@ class RequiredBackups:
             if there:
                 return ""
         found = await self._store.check(receipt)
-        said = "" if found is None else f"the backup {receipt.file!r} is damaged or gone"
+        said = "" if found is None else f"{receipt.file!r} is damaged or gone"
         self._problems[receipt.file] = said
         return said
 
@@ -236,9 +244,11 @@ async def _completed(
         if unsaved and target is TargetKind.PROJECT and facts.tasks:
             # A backup of each task holds its media and annotations as well.
             of_tasks = [
-                await backups.lacking(TargetKind.TASK, one, states[one]) for one in facts.tasks
+                await backups.lacking(TargetKind.TASK, one, states[one], f"its task {one}")
+                for one in facts.tasks
             ]
-            unsaved = next((said for said in of_tasks if said), "")
+            missing = next((said for said in of_tasks if said), "")
+            unsaved = missing and f"{unsaved}, and {missing}"
     count = sum(issues.get(one, 0) for one in facts.tasks)
     return TargetFacts(facts.id, facts.name, facts.state, facts.tasks, count, unsaved)
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Self
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.core.paths import OWN_FOLDER, server_folder_name
 from asynccvat.core.records.restores import (
     RestoreLine,
     RestoreState,
@@ -29,7 +28,6 @@ RESTORES = "restores"
 IMPORTS = "imports"
 RESTORED = "restored.json"
 _JOURNAL = "journal"
-_NOT_IN_NAMES = re.compile(r"[^\w.]+")
 
 
 def journal_folder(
@@ -49,11 +47,8 @@ def journal_folder(
         organization: The organization, "" for the personal workspace, None for everything visible.
         kind: What the journal is about: `restores` or `imports`.
     """
-    name = _NOT_IN_NAMES.sub("-", origin)
-    if organization is not None:
-        name += f"@{_NOT_IN_NAMES.sub('-', organization)}"
     base = root / OWN_FOLDER / kind if given is None else given
-    return base / name
+    return base / server_folder_name(origin, organization)
 
 
 class RestoreJournal:

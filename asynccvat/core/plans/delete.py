@@ -129,6 +129,15 @@ class DeletePlan(msgspec.Struct, frozen=True, kw_only=True):
             return len(self.deletions)
         return sum(1 + len(step.tasks) for step in self.deletions)
 
+    @property
+    def counted(self) -> str:
+        """What goes, in words: `3 tasks`, or `1 project with 4 tasks (5 in all)`."""
+        number = len(self.deletions)
+        if self.target is TargetKind.TASK:
+            return _counted(number, "task")
+        tasks = _counted(self.count - number, "task")
+        return f"{_counted(number, 'project')} with {tasks} ({self.count} in all)"
+
     @classmethod
     def read(cls, content: bytes, where: str) -> Self:
         """Read the plan that a dry run wrote.
@@ -178,6 +187,10 @@ class DeleteFacts:
     targets: Sequence[TargetFacts]
     missing: Sequence[int] = field(default=())
     complete: bool = True
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def plan_delete(facts: DeleteFacts, *, lose_issues: bool) -> DeletePlan:
@@ -345,8 +358,7 @@ def wrong_number(expect: int, plan: DeletePlan) -> str | None:
     """Return why a number refuses a deletion, None if it is that of the plan."""
     if expect == plan.count:
         return None
-    what = "tasks" if plan.target is TargetKind.TASK else "projects and tasks"
     return (
-        f"nothing is deleted: {plan.count} {what} would go, and --expect is {expect}. Look at a "
-        f"dry run, and give --expect {plan.count} if that is right."
+        f"nothing is deleted: {plan.counted} would go, and --expect is {expect}. Look at a dry "
+        f"run, and give --expect {plan.count} if that is right."
     )

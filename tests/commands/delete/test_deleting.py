@@ -173,9 +173,9 @@ async def test_only_backed_up_tasks_go(cvat: Serving, log: Path, tmp_path: Path)
     damaged.write_bytes(content)
     plan = await ac.plan_delete(cvat.client, some(1, 2, 3, 4), options=given)
     assert {step.id: step.detail for step in plan.steps if step.detail} == {
-        2: "the backups of task 2 are older than its last change",
-        3: f"the backup 'task3/{damaged.name}' is damaged or gone",
-        4: "there is no full backup of task 4",
+        2: "it has no full backup of its present state",
+        3: f"it has a full backup, but 'task3/{damaged.name}' is damaged or gone",
+        4: "it has no full backup",
     }
     report = await ac.delete(cvat.client, some(1, 2, 3, 4), expect=1, options=given)
     assert sorted(cvat.server.tasks) == [2, 3, 4]

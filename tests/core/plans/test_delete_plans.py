@@ -77,7 +77,9 @@ def test_a_project_counts_and_so_do_its_tasks() -> None:
     made = plan(task(5, tasks=(1, 2)), task(6, tasks=()), target=TargetKind.PROJECT)
     assert made.count == 4
     assert wrong_number(4, made) is None
-    assert "4 projects and tasks would go, and --expect is 3" in str(wrong_number(3, made))
+    assert "2 projects with 2 tasks (4 in all) would go, and --expect is 3" in str(
+        wrong_number(3, made)
+    )
     assert "0 tasks would go" in str(wrong_number(1, plan()))
 
 
