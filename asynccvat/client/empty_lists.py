@@ -35,7 +35,8 @@ async def warn_of_none(
         decoder: Decodes a page of the list.
     """
     conditions, others = text_conditions(selection), other_conditions(selection)
-    if getattr(selection, "task_ids", None) is not None or selection.project_ids == ():
+    projects = selection.project_ids
+    if getattr(selection, "task_ids", None) is not None or (projects is not None and not projects):
         return
     try:
         if conditions:

@@ -89,6 +89,8 @@ async def test_projects_and_jobs_explain_themselves_too(
         ac.Selection(task_ids=[99]),
         ac.Selection(task_ids=[99], name="x"),
         ac.Selection(project_ids=()),
+        ac.Selection(project_ids=[]),
+        ac.Selection(project_ids=[], name="x"),
     ],
 )
 async def test_what_is_often_empty_costs_nothing_more(

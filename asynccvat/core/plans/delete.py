@@ -270,11 +270,11 @@ def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
     Raises:
         ConfigError: The dry run was one of another server, organization or kind of target.
     """
-    if (now.origin, now.organization, now.target) != (seen.origin, seen.organization, seen.target):
+    check_same_target(seen, now.target)
+    if (now.origin, now.organization) != (seen.origin, seen.organization):
         raise ConfigError(
-            f"the plan is one of {seen.target.plural} of {seen.origin}, in organization "
-            f"{seen.organization!r}; this run is about {now.target.plural} of {now.origin}, in "
-            f"{now.organization!r}. Make the dry run again."
+            f"the plan is one of {_place(seen)}, and this run is about {_place(now)}. Make the dry "
+            "run again."
         )
     planned = {step.id: step for step in seen.deletions}
     steps = [_still(step, planned) for step in now.steps]
@@ -291,6 +291,12 @@ def since(now: DeletePlan, seen: DeletePlan) -> DeletePlan:
         if one.id not in listed
     ]
     return msgspec.structs.replace(now, steps=tuple(steps))
+
+
+def _place(plan: DeletePlan) -> str:
+    if plan.organization is None:
+        return f"{plan.origin} without an organization"
+    return f"{plan.origin} in organization {plan.organization!r}"
 
 
 def _still(step: DeleteStep, planned: Mapping[int, DeleteStep]) -> DeleteStep:

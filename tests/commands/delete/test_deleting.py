@@ -233,6 +233,10 @@ async def test_projects_go_with_their_tasks(cvat: Serving, log: Path, tmp_path: 
     report = await ac.delete(cvat.client, selection, expect=plan.count, options=safe)
     assert actions(report) == {chosen: "deleted: selected"}
     assert not set(inside) & set(cvat.server.tasks)
+    # Again, where no project of the selection is left.
+    report = await ac.delete(cvat.client, selection, expect=plan.count, plan=plan, options=given)
+    assert actions(report) == {chosen: "skipped: gone"}
+    assert report.ok
 
 
 @pytest.mark.parametrize("name", ["concurrency", "transfers", "queue_timeout"])

@@ -159,8 +159,14 @@ def test_unknown_media_are_never_unchanged() -> None:
 
 
 def test_a_plan_of_another_server_is_refused() -> None:
-    with pytest.raises(ConfigError, match="Make the dry run again"):
+    with pytest.raises(ConfigError, match=r"one of http://other without an organization, and this"):
         since(plan(), plan(origin="http://other"))
+    with pytest.raises(ConfigError, match=r"http://cvat in organization 'acme'\. Make the dry run"):
+        since(plan(organization="acme"), plan())
+    with pytest.raises(
+        ConfigError, match=r"one of projects, and this deletes tasks\. Make the dry"
+    ):
+        since(plan(), plan(target=TargetKind.PROJECT))
 
 
 def test_what_is_no_plan_is_refused() -> None:
