@@ -83,8 +83,8 @@ def unconfirmed(file: RunFile) -> Iterator[Problem]:
 def _unconfirmed(step: DeletionStep) -> Iterator[str]:
     if step.expect is None or not step.confirmed:
         yield (
-            "a deletion needs 'yes: true', and 'expect' with the number that `asynccvat run FILE "
-            "--dry-run` shows. Without both it is only planned"
+            "a step that deletes needs 'yes: true', and 'expect' with the number that `asynccvat "
+            "run FILE --dry-run` shows"
         )
     key, ids = "task_id", step.selection.task_ids
     if step.options.projects:

@@ -385,7 +385,9 @@ def test_a_step_that_deletes_says_why_it_did_not(shell: Shell) -> None:
         file = written(step % "")
         ended = shell("run", file)
         assert ended.code == 2
-        assert "a deletion needs 'yes: true', and 'expect' with the number that" in ended.err
+        assert (
+            "a step that deletes needs 'yes: true', and 'expect' with the number that" in ended.err
+        )
         assert ended.err.endswith("Nothing was done.\n")
         own.add_issue(2, "look")
         ended = shell("run", file, "--dry-run")
@@ -396,6 +398,7 @@ def test_a_step_that_deletes_says_why_it_did_not(shell: Shell) -> None:
         ]
         assert "warning: task 2: it has an open issue; 'lose_issues: true' deletes" in ended.err
         assert "1 to delete, 1 to pass over" in ended.err
+        assert "step 1: 1 task would go. 'yes: true' and 'expect: 1' in the file" in ended.err
         confirmed = step % ", yes: true, expect: 1"
         failing = "- {task: download, parameters: {task_ids: [1], out_dir: raw}}\n"
         own.faults.add(Fault(export="fail", times=None))

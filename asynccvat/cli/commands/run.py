@@ -151,6 +151,8 @@ def _plan(
             numbers=("number", "task"),
             wraps=("path", "reason"),
         )
+        for plan in planned:
+            _show_number(plan)
     codes = [code for plan in planned if (code := _refused_plan(plan)) is not None]
     every = [step for found in steps.values() for step in found]
     return worst([plans.show_end(every, as_json=as_json, verbose=verbose), *codes])
@@ -167,6 +169,18 @@ def _steps(plan: StepPlan) -> Iterator[plans.Step]:
     for task_id, path in plan.awaits.items():
         reason = "fetched by an earlier step"
         yield {"step": "upload", "task_id": task_id, "path": str(path), "reason": reason}
+
+
+def _show_number(plan: StepPlan) -> None:
+    """Write the number that a step has to say before it deletes."""
+    from asynccvat.models import DeletePlan  # noqa: PLC0415 - `--help` stays light
+
+    for part in plan.plans:
+        if isinstance(part, DeletePlan) and part.count and part.guard is None:
+            output.remark(
+                f"step {plan.step.number}: {part.counted} would go. 'yes: true' and 'expect: "
+                f"{part.count}' in the file let it delete that."
+            )
 
 
 def _target(plan: Mapping[str, Any], step: Mapping[str, Any]) -> int | str | None:
