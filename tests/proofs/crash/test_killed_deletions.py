@@ -32,6 +32,7 @@ from asynccvat.simulator.threads import serve_in_thread
 pytestmark = pytest.mark.proof("Killed deletions")
 
 SAMPLE = 3
+LOST = "lost answers, no backups"
 DELETED = re.compile(r"/api/(task|project)s/(\d+)$")
 Target = tuple[str, int]
 
@@ -46,7 +47,7 @@ class DeleteJob:
         projects: Whether projects are deleted.
         ids: The targets.
         plan: The plan of the dry run, as JSON.
-        backups: The destination that has to hold what goes.
+        backups: The destination that has to hold what goes, None for none.
         log: The log.
         die_at: The number of the moment, from 1. None to live.
         after: Whether the effect or call of that moment is done before.
@@ -57,7 +58,7 @@ class DeleteJob:
     projects: bool
     ids: tuple[int, ...]
     plan: bytes
-    backups: Path
+    backups: Path | None
     log: Path
     die_at: int | None = None
     after: bool = False
@@ -93,7 +94,8 @@ async def prepared(
         server.add_issue(of_task.id, "look")
         options = asynccvat.BackupOptions(durable=False)
         wanted = asynccvat.Selection(task_ids=saved)
-        assert (await asynccvat.backup(client, job.backups, wanted, options=options)).ok
+        if job.backups is not None:
+            assert (await asynccvat.backup(client, job.backups, wanted, options=options)).ok
         plan = await asynccvat.plan_delete(client, job.selection, options=job.options)
     return replace(job, plan=json.dumps(plan.to_json()).encode())
 
@@ -151,9 +153,16 @@ def deletion(scenario: str, folder: Path) -> Iterator[Deletion]:
     """Serve, back up, make the dry run, and then change one target."""
     with serve_in_thread(SimulatorOptions(tasks=10, projects=5, frames=1)) as server:
         projects = scenario == "projects"
+        needs_none = scenario == LOST
         ids = tuple(server.projects) if projects else (1, 2, 3, 4, 5, 6)
         job = DeleteJob(
-            server.url, server.token, projects, ids, b"", folder / "backups", folder / "log.jsonl"
+            url=server.url,
+            token=server.token,
+            projects=projects,
+            ids=ids,
+            plan=b"",
+            backups=None if needs_none else folder / "backups",
+            log=folder / "log.jsonl",
         )
         # One has no backup, one has an open issue, and one changes after the dry run.
         unsaved, disputed, changed = ids[1], ids[2], ids[3]
@@ -162,9 +171,10 @@ def deletion(scenario: str, folder: Path) -> Iterator[Deletion]:
             prepared(server, job, unsaved=of_task[unsaved], disputed=of_task[disputed])
         )
         server.edit_task(of_task[changed])
-        if scenario == "lost answers":
+        if needs_none:
             server.faults.add(Fault("DELETE", times=None, lose_answer=True))
-        meant = tuple(one for one in ids if one not in (unsaved, disputed, changed))
+        stay = (disputed, changed) if needs_none else (unsaved, disputed, changed)
+        meant = tuple(one for one in ids if one not in stay)
         yield Deletion(server, job, meant)
 
 
@@ -204,13 +214,16 @@ def ended(
         deleted = Counter(one["id"] for one in noted(trial.job.log) if one["what"] == "deleted")
         assert deleted == dict.fromkeys(set(trial.meant) - kept, 1)
         # aiohttp makes a call again whose answer is lost.
-        most = 2 if scenario == "lost answers" else 1
+        most = 2 if scenario == LOST else 1
         assert max(trial.calls().values()) <= most
         left = trial.standing() - kept
         return (left, sorted(trial.server.tasks)), told["moments"], killed
 
 
-SCENARIOS = ("tasks", "projects", "lost answers")
+NUMBERS = {"tasks": 3, "projects": 2, LOST: 4}
+"""How many targets are deleted in each scenario."""
+
+SCENARIOS = tuple(NUMBERS)
 
 
 @pytest.fixture(autouse=True)
@@ -236,9 +249,7 @@ def test_a_killed_deletion_ends_like_one_never_killed(
     thorough: bool,
 ) -> None:
     undisturbed, moments, _ = ended(scenario, place())
-    assert sum(name.startswith("DELETE") for name in moments) == (
-        2 if scenario == "projects" else 3
-    )
+    assert sum(name.startswith("DELETE") for name in moments) == NUMBERS[scenario]
     step = 1 if thorough else max(len(moments) // SAMPLE, 1)
     for die_at in range(1, len(moments) + 1, step):
         for after in (False, True) if thorough else (die_at % 2 == 0,):
@@ -261,7 +272,7 @@ def test_a_call_that_a_kill_left_open_is_noted_by_the_next_run(
     count_cases(killed)
 
 
-@pytest.mark.parametrize("scenario", ["tasks", "projects"])
+@pytest.mark.parametrize("scenario", ["projects", LOST])
 def test_what_is_changed_after_a_kill_stays(
     scenario: str,
     place: Callable[[], Path],
