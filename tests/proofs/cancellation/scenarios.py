@@ -697,6 +697,40 @@ class Restore(Scenario):
             self.server.process.do("delete_task", task_id=task_id)
 
 
+class Deletion(Scenario):
+    """A dry run and a deletion of two tasks. Each is deleted, no other one, and the log says so."""
+
+    def begin(self, place: Path) -> None:
+        self.ids = self.server.add_tasks(2)
+        self.others = self.there() - set(self.ids)
+
+    def there(self) -> set[int]:
+        found = self.server.ask("/api/tasks", page_size=10_000)["results"]
+        return {task["id"] for task in found}
+
+    async def work(self, client: ac.CvatClient, place: Path, log: Log) -> Any:
+        what = ac.Selection(task_ids=self.ids)
+        how = ac.DeleteOptions(log=place / "log.jsonl")
+        plan = await ac.plan_delete(client, what, options=how)
+        report = await ac.delete(
+            client, what, expect=plan.count, plan=plan, options=how, on_event=log
+        )
+        assert report.ok, report.to_json()
+
+    def check_between(self, place: Path, *, all_cancelled: bool) -> None:
+        gone = set(self.ids) - self.there()
+        assert gone <= {line["id"] for line in self.noted(place) if line.get("what") == "delete"}
+
+    def check_end(self, place: Path, first: Log, second: Log) -> None:
+        assert self.there() == self.others
+        deleted = [line["id"] for line in self.noted(place) if line.get("what") == "deleted"]
+        assert sorted(deleted) == sorted(self.ids)
+
+    def noted(self, place: Path) -> list[dict[str, Any]]:
+        log = place / "log.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
 # --- run files, the client ------------------------------------------------------------------------
 
 
@@ -802,6 +836,7 @@ ALL: tuple[type[Scenario], ...] = (
     UploadOfOneInPieces,
     Backup,
     Restore,
+    Deletion,
     RunFile,
     Client,
 )
