@@ -150,15 +150,14 @@ class DeletePlan(msgspec.Struct, frozen=True, kw_only=True):
             ConfigError: It is none, or a newer version wrote it.
         """
         try:
-            plan = msgspec.json.decode(content, type=cls)
+            if msgspec.json.decode(content, type=_Version).version > PLAN_VERSION:
+                raise ConfigError(f"a newer asynccvat wrote {where}. Upgrade asynccvat.")
+            return msgspec.json.decode(content, type=cls)
         except UNREADABLE as error:
             raise ConfigError(
                 f"{where} is no plan of a deletion: {error}. Write one with "
                 "`asynccvat delete --plan`."
             ) from error
-        if plan.version > PLAN_VERSION:
-            raise ConfigError(f"a newer asynccvat wrote {where}. Upgrade asynccvat.")
-        return plan
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON types, as `read` reads it."""
@@ -350,6 +349,10 @@ def unknown_deletions(lines: Iterable[object]) -> list[tuple[TargetKind, DeleteS
         else:
             found.pop(key, None)
     return [(target, step) for (target, _), step in found.items()]
+
+
+class _Version(msgspec.Struct):
+    version: int = PLAN_VERSION
 
 
 class _LogLine(msgspec.Struct):

@@ -172,6 +172,10 @@ def test_a_plan_of_another_server_is_refused() -> None:
 def test_what_is_no_plan_is_refused() -> None:
     with pytest.raises(ConfigError, match="is no plan of a deletion"):
         DeletePlan.read(b"[]", "'x'")
-    newer = msgspec.json.encode(msgspec.structs.replace(plan(), version=2))
-    with pytest.raises(ConfigError, match="a newer asynccvat"):
-        DeletePlan.read(newer, "'x'")
+    # Its other keys may be others.
+    for newer in (
+        msgspec.json.encode(msgspec.structs.replace(plan(), version=2)),
+        b'{"version":2}',
+    ):
+        with pytest.raises(ConfigError, match="a newer asynccvat"):
+            DeletePlan.read(newer, "'x'")
