@@ -28,6 +28,13 @@ LEFT_BEHIND = (
 )
 
 
+# The server's imports and restores go on: their end is looked for by the next run.
+STOPPING_UPLOADS = (
+    "Stopping. What the server has begun goes on there. Press Ctrl-C again to exit at once."
+)
+LEFT_BEHIND_BY_UPLOADS = "What the server has begun goes on there; `asynccvat requests` shows it."
+
+
 def carry_out(
     client: CvatClient,
     call: RunCall,
@@ -57,7 +64,7 @@ def carry_out(
     stopped: signals.Interrupted | None = None
     written = True
     try:
-        _watch(client, call, results, reports, verbose=verbose)
+        _watch(client, call, results, reports, uploads=uploads, verbose=verbose)
     except signals.Interrupted as interrupted:
         stopped = interrupted
     finally:
@@ -99,6 +106,7 @@ def _watch(
     results: ResultOptions,
     reports: list[RunReport],
     *,
+    uploads: bool,
     verbose: bool,
 ) -> None:
     """Run the engine to its end or to a signal; append its report to `reports` either way."""
@@ -125,6 +133,6 @@ def _watch(
 
         signals.run(
             main,
-            on_signal=lambda: shown.say(STOPPING),
-            left_behind=LEFT_BEHIND,
+            on_signal=lambda: shown.say(STOPPING_UPLOADS if uploads else STOPPING),
+            left_behind=LEFT_BEHIND_BY_UPLOADS if uploads else LEFT_BEHIND,
         )

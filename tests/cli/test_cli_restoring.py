@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,3 +184,27 @@ def test_a_quota_and_a_missing_permission_are_one_clear_line_each(
     )
     # What this user may not see need not be gone.
     assert "\tnot listed\t" in listed.out
+
+
+def test_an_interrupted_restore_says_that_the_server_goes_on(
+    shell: Shell, backups: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1)) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        server.pause_imports()
+        command = [sys.executable, "-m", "asynccvat", "restore", str(backups), "-t", "1"]
+        command += ["--log-json", "/dev/stdout"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            while b"import_requested" not in (line := process.stdout.readline()):
+                assert line, "it ended"
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
+        assert process.returncode == 130
+        stopping, goes_on, again = said.decode().splitlines()[-3:]
+        assert stopping.startswith("Stopping. What the server has begun goes on there.")
+        assert goes_on.startswith("warning: the server goes on with the restore of ")
+        assert again == "Run the same command again to continue."
+        server.release_imports()
+        assert shell("restore", backups, "-t", "1").code == 0
+        assert len(server.tasks) == 2

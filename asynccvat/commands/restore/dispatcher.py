@@ -99,7 +99,12 @@ class RestoreDispatcher:
             self._tell_of_the_rest(orders)
 
     def _tell_of_the_rest(self, orders: Sequence[RestoreOrder]) -> None:
-        states = [(order, self._journal.of(order.key)) for order in orders]
+        told = {one.location for one in self._report.outcomes}
+        states = [
+            (order, self._journal.of(order.key))
+            for order in orders
+            if str(order.step.path) not in told
+        ]
         left = [
             str(order.step.path)
             for order, state in states
@@ -110,12 +115,8 @@ class RestoreDispatcher:
                 f"the server goes on with the restore of {first_few(left)}. Run the same command "
                 "again to follow it."
             )
-        told = {one.location for one in self._report.outcomes}
-        lost = [
-            str(order.step.path)
-            for order in orders
-            if order.key in self._journal.states.unanswered and str(order.step.path) not in told
-        ]
+        unanswered = self._journal.states.unanswered
+        lost = [str(order.step.path) for order, _ in states if order.key in unanswered]
         if lost:
             self._report.warn(
                 f"the answer to the restore of {first_few(lost)} was lost. Run the same command "

@@ -432,6 +432,7 @@ async def test_a_request_that_the_server_forgets_is_known_by_its_task(
     assert report.ok is left
     if not left:
         assert "the server has forgotten its request" in str(error(report, 7))
+        assert report.warnings == ()  # nothing says that the server goes on
 
 
 async def test_a_restore_that_runs_for_too_long_is_left_to_the_server(
@@ -449,7 +450,7 @@ async def test_a_restore_that_runs_for_too_long_is_left_to_the_server(
     short = ac.RestoreOptions(durable=False, import_timeout=0.001)
     report = await ac.restore(client, dest, [7], options=short)
     assert "takes too long: the server still runs it" in str(error(report, 7))
-    assert "the server goes on with the restore of" in report.warnings[0]
+    assert report.warnings == ()  # its failure says it
     server.before = lambda _method, _path: None
     for request in server.requests.values():
         request |= {"status": "finished", "result_id": made[0]}
