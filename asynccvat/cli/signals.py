@@ -90,12 +90,24 @@ def run(
     import asyncio  # noqa: PLC0415 - the start-up of `--help` stays light
 
     raise_handle_limit()
-    # The modules loaded so far stay. To scan them at each garbage collection would stop the event
-    # loop for tens of milliseconds.
+    with _loaded_modules_frozen(), _logged_warnings_shown():
+        return asyncio.run(_supervised(main, on_signal, left_behind))
+
+
+@contextlib.contextmanager
+def _loaded_modules_frozen() -> Iterator[None]:
+    """Keep the garbage collector from scanning what was loaded before.
+
+    The modules stay. To scan them at each collection would stop the event loop for tens of
+    milliseconds. A caller that has frozen its own objects decides by itself: to unfreeze them would
+    undo that, and the collector would hardly ever look at what was unfrozen.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
-        with _logged_warnings_shown():
-            return asyncio.run(_supervised(main, on_signal, left_behind))
+        yield
     finally:
         gc.unfreeze()
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,13 +24,30 @@ def test_it_returns_what_the_coroutine_returns() -> None:
     assert signals.run(answer) == 42
 
 
-def test_the_garbage_collector_skips_what_was_loaded_before() -> None:
-    async def left_alone() -> int:
-        return gc.get_freeze_count()
+async def frozen() -> int:
+    return gc.get_freeze_count()
 
+
+@pytest.fixture
+def unfrozen() -> Iterator[None]:
+    """The tests themselves are frozen; not here."""
+    gc.unfreeze()
+    yield
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.mark.usefixtures("unfrozen")
+def test_the_garbage_collector_skips_what_was_loaded_before() -> None:
+    assert signals.run(frozen) > 0
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_the_caller_has_frozen_stays_so() -> None:
+    gc.freeze()
     before = gc.get_freeze_count()
-    assert signals.run(left_alone) > before
-    assert gc.get_freeze_count() <= before
+    assert signals.run(frozen) == before
+    assert gc.get_freeze_count() == before
 
 
 @pytest.mark.usefixtures("hang_up_ends_processes")
