@@ -12,7 +12,8 @@ from engine_serving import Serving, serving
 
 from asynccvat.aio.task_groups import task_group
 from asynccvat.client.lookups import TaskLookups
-from asynccvat.errors import NotFoundError
+from asynccvat.errors import AuthenticationError, NotFoundError
+from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +46,7 @@ async def test_comparisons_at_once_share_lists(serve: Serving, is_busy: bool) ->
     assert [one.result for one in found] == [(number, 2, [number]) for number in range(1, 31)]
     calls = Counter(call.path.rpartition("/")[2] for call in serve.server.calls[since:])
     assert calls["annotations"] == 30
-    assert calls["1"] + calls["tasks"] <= 3
+    assert calls["tasks"] <= 3
     assert calls["jobs"] <= 4
 
 
@@ -64,6 +65,36 @@ async def test_a_task_that_is_gone_fails_alone(serve: Serving) -> None:
             group.start_soon(ask, number)
     assert [error.task_id for error in failed] == [999]
     assert await lookups.jobs(999) == ()
+
+
+@pytest.mark.parametrize("status", [400, 502])
+async def test_where_the_server_fails_lists_each_task_is_read_alone(
+    serve: Serving, status: int
+) -> None:
+    serve.server.faults.add(Fault(path=r"/api/tasks\?", status=status, times=None))
+    lookups = TaskLookups(serve.client)
+    async with task_group() as group:
+        found = [group.start(compare, lookups, number) for number in range(1, 6)]
+    assert [one.result for one in found] == [(number, 2, [number]) for number in range(1, 6)]
+    failed = len(serve.calls("/api/tasks?"))
+    assert await compare(lookups, 6) == (6, 2, [6])
+    assert len(serve.calls("/api/tasks?")) == failed, "it is not tried again"
+
+
+async def test_what_fails_every_call_fails_the_list(serve: Serving) -> None:
+    serve.server.faults.add(Fault(path="/api/tasks", status=401, times=None))
+    lookups = TaskLookups(serve.client)
+    errors: list[AuthenticationError] = []
+
+    async def ask(number: int) -> None:
+        with pytest.raises(AuthenticationError) as caught:
+            await lookups.task(number)
+        errors.append(caught.value)
+
+    async with task_group() as group:
+        for number in (1, 2, 3):
+            group.start_soon(ask, number)
+    assert len({id(error) for error in errors}) == 3
 
 
 async def test_while_other_calls_go_first_comparisons_make_one_call_at_a_time(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from asynccvat.client import internals
+from asynccvat.client.lookups import TaskLookups
 from asynccvat.commands.create.context import CreateContext
 from asynccvat.core.plans.create import CreateStep
 from asynccvat.core.plans.create_units import MediaUnit
 from asynccvat.errors import CreationFailedError
-from asynccvat.transfer.task_reader import TaskReader
 
 
 async def checked_frames(
-    context: CreateContext, tasks: TaskReader, step: CreateStep, task_id: int
+    context: CreateContext, tasks: TaskLookups, step: CreateStep, task_id: int
 ) -> int:
     """Return how many frames a task has.
 

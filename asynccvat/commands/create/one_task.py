@@ -14,6 +14,7 @@ import anyio
 
 from asynccvat.client import internals
 from asynccvat.client.creations import NewTask
+from asynccvat.client.lookups import TaskLookups
 from asynccvat.client.poller import Poller
 from asynccvat.client.tus import BegunUpload, SentFile
 from asynccvat.client.upload_file import ByteSource, LocalFile
@@ -45,7 +46,6 @@ from asynccvat.errors import (
 )
 from asynccvat.events import ImportFinished, ImportRequested, UploadProgress, UploadStarted
 from asynccvat.transfer.slots import RequestSlots
-from asynccvat.transfer.task_reader import TaskReader
 
 
 class TaskCreator:
@@ -65,7 +65,7 @@ class TaskCreator:
         self._sending = anyio.CapacityLimiter(context.options.transfers)
         # Else the media of the first task wait in the server's queue behind the making of all.
         self._making = anyio.CapacityLimiter(context.options.transfers)
-        self._tasks = TaskReader(context.client)
+        self._tasks = TaskLookups(context.client)
 
     async def create(self, step: CreateStep) -> TaskOutcome:
         """Create one task, or go on with it.

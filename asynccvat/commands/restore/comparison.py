@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient
 from asynccvat.client.lookups import TaskLookups
@@ -21,15 +19,15 @@ from asynccvat.errors import RestoreIncompleteError
 class Comparison:
     """Compare new tasks and projects with the backups that they were made from."""
 
-    def __init__(self, client: CvatClient, *, is_busy: Callable[[], bool]) -> None:
+    def __init__(self, client: CvatClient, lookups: TaskLookups) -> None:
         """Read from a client's server.
 
         Args:
             client: The server.
-            is_busy: Whether other calls go first.
+            lookups: Reads its tasks.
         """
         self._client = client
-        self._lookups = TaskLookups(client, is_busy=is_busy)
+        self._lookups = lookups
 
     async def check(self, path: str, contents: BackupContents, new_id: int) -> None:
         """Compare a new task or project with its backup.

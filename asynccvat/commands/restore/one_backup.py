@@ -15,6 +15,7 @@ from pathlib import Path
 import anyio
 
 from asynccvat.client import CvatClient, internals
+from asynccvat.client.lookups import TaskLookups
 from asynccvat.client.poller import Poller
 from asynccvat.client.restores import restore_place
 from asynccvat.client.tus import BegunUpload, SentFile
@@ -111,7 +112,7 @@ class BackupRestorer:
             poller: The poller of the restores, which has to run.
             options: Limits.
             project_id: The project that the tasks are moved into, None for none.
-            is_busy: Whether more backups are to be sent. Comparisons wait for these.
+            is_busy: Whether more backups are to be sent. Their calls go first.
             emit: Receives the events.
         """
         self._calls = internals(client).restores
@@ -124,7 +125,8 @@ class BackupRestorer:
             ahead=lambda: options.transfers + SENT_AHEAD,
             emit=emit,
         )
-        self._comparison = Comparison(client, is_busy=is_busy)
+        self._lookups = TaskLookups(client, is_busy=is_busy)
+        self._comparison = Comparison(client, self._lookups)
         self._project_id = project_id
         self._again = options.again
         self._emit = emit
@@ -227,7 +229,9 @@ class BackupRestorer:
     async def _move(self, order: RestoreOrder, new_id: int, project_id: int) -> None:
         why, cause = "the server left it where it was", None
         try:
-            if (await self._calls.move(new_id, project_id)).project_id == project_id:
+            async with self._lookups.turn:
+                moved = await self._calls.move(new_id, project_id)
+            if moved.project_id == project_id:
                 return
         except ResponseError as error:
             why, cause = str(error).rstrip("."), error

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from asynccvat.client import CvatClient
-from asynccvat.transfer.task_reader import TaskReader
+from asynccvat.client.lookups import TaskLookups
 
 
 class TaskDates:
@@ -14,7 +14,7 @@ class TaskDates:
 
     def __init__(self, client: CvatClient) -> None:
         """Read from a client's server."""
-        self._reader = TaskReader(client)
+        self._lookups = TaskLookups(client)
 
     async def updated_date(self, task_id: int) -> str:
         """Return when a task last changed.
@@ -22,4 +22,4 @@ class TaskDates:
         Raises:
             AsyncCvatError: The server does not tell it.
         """
-        return (await self._reader.task(task_id)).updated_date
+        return (await self._lookups.task(task_id)).updated_date
