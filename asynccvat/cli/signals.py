@@ -33,6 +33,9 @@ SIGNALS = (
     else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 )
 
+_FROZEN_BY_PYTHON = 1000
+"""More objects than Python freezes by itself: 375 in Python 3.12.1, none in 3.11 and 3.13."""
+
 # More than any run uses, even if the hard limit is higher. The second number is what macOS always
 # permits (OPEN_MAX).
 _ENOUGH_HANDLES = (16_384, 10_240)
@@ -102,7 +105,7 @@ def _loaded_modules_frozen() -> Iterator[None]:
     milliseconds. A caller that has frozen its own objects decides by itself: to unfreeze them would
     undo that, and the collector would hardly ever look at what was unfrozen.
     """
-    if gc.get_freeze_count():
+    if gc.get_freeze_count() > _FROZEN_BY_PYTHON:
         yield
         return
     gc.freeze()

@@ -39,7 +39,7 @@ def unfrozen() -> Iterator[None]:
 
 @pytest.mark.usefixtures("unfrozen")
 def test_the_garbage_collector_skips_what_was_loaded_before() -> None:
-    assert signals.run(frozen) > 0
+    assert signals.run(frozen) > 10_000
     assert gc.get_freeze_count() == 0
 
 
