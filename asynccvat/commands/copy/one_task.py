@@ -34,7 +34,16 @@ from asynccvat.core.plans.copy_steps import (
     RemoveCopy,
     UpdateCopy,
 )
-from asynccvat.core.records.copies import Begun, Copied, Made, source_state, target_state
+from asynccvat.core.records.copies import (
+    Begun,
+    Copied,
+    JobChange,
+    Made,
+    SettingJobs,
+    assignee_id,
+    source_state,
+    target_state,
+)
 from asynccvat.core.records.restores import Failed
 from asynccvat.core.selections.selection import JobSelection
 from asynccvat.core.texts import first_few
@@ -289,19 +298,29 @@ class TaskCopier:
 
     async def _set_jobs(self, task_id: int, copy: int) -> bool:
         """Set the jobs of a copy as those of its task. Returns whether any was otherwise."""
-        changed = False
         here = await self._source.jobs(JobSelection(task_ids=[task_id]))
-        there = {_place(job): job for job in await self._target.jobs(JobSelection(task_ids=[copy]))}
-        for job in here:
-            twin = there.get(_place(job))
-            if twin is None or job.stage is None or job.state is None:
-                continue
-            if (twin.stage, twin.state) != (job.stage, job.state):
-                await internals(self._target).restores.set_job(
-                    twin.id, stage=job.stage, state=job.state
-                )
-                changed = True
-        return changed
+        there = list(await self._target.jobs(JobSelection(task_ids=[copy])))
+        wanted = {_place(job): (job.stage, job.state) for job in here if job.stage and job.state}
+        changes = [
+            JobChange(
+                twin.id,
+                (twin.stage, twin.state),
+                wanted.get(_place(twin), (twin.stage, twin.state)),
+                assignee_id(twin),
+            )
+            for twin in there
+        ]
+        due = [change for change in changes if change.before != change.after]
+        if not due:
+            return False
+        # What a killed run has set is not taken for another user's work.
+        await self._state.note(SettingJobs(copy, tuple(changes)))
+        for change in due:
+            stage, state = change.after
+            assert stage is not None, "only known stages are wanted"
+            assert state is not None, "only known states are wanted"
+            await internals(self._target).restores.set_job(change.id, stage=stage, state=state)
+        return True
 
     async def _compare(self, task: Task, begun: Begun, copy: int) -> ReadCopy:
         read = await compare(self._source, self._lookups, task, copy)

@@ -16,7 +16,7 @@ from asynccvat.commands.copy.projects import match_projects
 from asynccvat.commands.copy.state import CopyState
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Job, Task
-from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at, is_due
+from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at, is_due, jobs_as_left
 from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.copies import CopyLedger, TargetState
@@ -150,9 +150,9 @@ async def _looks(
     looks: dict[int, CopyLook] = {}
 
     async def look(copy: int) -> None:
-        looks[copy] = await look_at(
-            target, there[copy], jobs=jobs.get(copy, ()), known_date=left[copy].updated_date
-        )
+        held = jobs.get(copy, [])
+        seen = await look_at(target, there[copy], jobs=held, known_date=left[copy].updated_date)
+        looks[copy] = jobs_as_left(seen, left[copy]) if ledger.jobs_are_ours(copy, held) else seen
 
     await run_limited(_AT_ONCE, [partial(look, copy) for copy in ids])
     return looks

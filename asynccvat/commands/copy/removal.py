@@ -9,7 +9,7 @@ from asynccvat.client import internals
 from asynccvat.commands.copy.comparison import look_at
 from asynccvat.commands.copy.state import BothSides
 from asynccvat.core.models import Job, Task
-from asynccvat.core.plans.copy import edited
+from asynccvat.core.plans.copy import edited, jobs_as_left
 from asynccvat.core.records.copies import Copied, Gone, Made
 from asynccvat.core.selections.selection import JobSelection
 from asynccvat.errors import CopyChangedError, NotFoundError
@@ -80,8 +80,12 @@ class CopyRemover:
         """
         if self._overwrite:
             return
-        look = await look_at(self._target, now, known_date=copied.target.updated_date)
-        how = edited(copied.target, look)
+        left = copied.target
+        jobs = await self._target.jobs(JobSelection(task_ids=[now.id]))
+        look = await look_at(self._target, now, jobs=jobs, known_date=left.updated_date)
+        if self._state.ledger.jobs_are_ours(now.id, jobs):
+            look = jobs_as_left(look, left)
+        how = edited(left, look)
         if how:
             raise CopyChangedError(
                 f"task {copied.copy} of the target, a copy of task {copied.task}, {what}: {how}. "
@@ -110,7 +114,8 @@ class CopyRemover:
             if how or noted.is_whole:
                 return how
         jobs = await self._target.jobs(JobSelection(task_ids=[now.id]))
-        if any(_is_worked_on(job) for job in jobs):
+        ours = self._state.ledger.jobs_are_ours(now.id, jobs)
+        if not ours and any(_is_worked_on(job) for job in jobs):
             return "its jobs are not new, or have assignees or issues"
         return ""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.plans.copy_steps import (
@@ -103,6 +105,11 @@ def edited(left: TargetState, now: CopyLook) -> str:
     if state.annotations and state.annotations == left.annotations:
         return ""
     return "its annotations changed"
+
+
+def jobs_as_left(look: CopyLook, left: TargetState) -> CopyLook:
+    """Return how a copy is now, with the jobs that we left it with."""
+    return CopyLook(msgspec.structs.replace(look.state, jobs=left.jobs), look.issues)
 
 
 def plan_copy(facts: CopyFacts, options: CopyOptions) -> CopyPlan:

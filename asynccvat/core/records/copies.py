@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import Task
+from asynccvat.core.models import Job, Task
 from asynccvat.errors import StoreError
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.-]+")
@@ -121,7 +121,7 @@ def target_state(task: Task) -> TargetState:
         name=task.name,
         subset=task.subset or "",
         size=task.size,
-        assignee=None if task.assignee is None else task.assignee.id,
+        assignee=assignee_id(task),
     )
 
 
@@ -188,6 +188,50 @@ class Gone(msgspec.Struct, frozen=True, tag_field="entry", tag="gone"):
     copy: int
 
 
+class JobChange(msgspec.Struct, frozen=True):
+    """What is set at a job of a copy.
+
+    Attributes:
+        id: The job.
+        before: Its stage and state.
+        after: Those that it gets.
+        assignee: The id of the user it is assigned to, None without one.
+    """
+
+    id: int
+    before: tuple[str | None, str | None]
+    after: tuple[str | None, str | None]
+    assignee: int | None = None
+
+
+class SettingJobs(msgspec.Struct, frozen=True, tag_field="entry", tag="setting"):
+    """The jobs of a copy are about to be set.
+
+    Attributes:
+        copy: The copy.
+        jobs: All of its jobs.
+    """
+
+    copy: int
+    jobs: tuple[JobChange, ...]
+
+    def explains(self, jobs: Iterable[Job]) -> bool:
+        """Whether jobs are as they were, or as they were to be set: no other user changed one."""
+        known = {one.id: one for one in self.jobs}
+        return all(
+            (change := known.get(job.id)) is not None
+            and (job.stage, job.state) in (change.before, change.after)
+            and assignee_id(job) == change.assignee
+            and not job.issue_count
+            for job in jobs
+        )
+
+
+def assignee_id(item: Task | Job) -> int | None:
+    """Return the id of the user that a task or job is assigned to, None without one."""
+    return None if item.assignee is None else item.assignee.id
+
+
 class ProjectPair(msgspec.Struct, frozen=True, tag_field="entry", tag="project"):
     """Tasks of a project go into a project of the target.
 
@@ -206,7 +250,7 @@ class Sides(msgspec.Struct, frozen=True, tag_field="entry", tag="sides"):
     source: SideName
 
 
-CopyEntry = Sides | ProjectPair | Begun | Made | Copied | Gone
+CopyEntry = Sides | ProjectPair | Begun | Made | SettingJobs | Copied | Gone
 
 
 def read_entries(lines: Iterable[Any], *, where: str) -> CopyLedger:
@@ -242,6 +286,7 @@ class CopyLedger:
         copies: The copy of each task that has one.
         begun: The last attempt of each task that was begun and not compared yet.
         made: What the target made of these tasks, where that is known.
+        setting: What is being set at the jobs of these copies, by their ids at the target.
         attempts: How often each task was begun.
         replaced: Copies that a newer one replaces, and that are still to be removed, by their ids
             at the target.
@@ -252,6 +297,7 @@ class CopyLedger:
     copies: dict[int, Copied] = field(default_factory=dict)
     begun: dict[int, Begun] = field(default_factory=dict)
     made: dict[int, Made] = field(default_factory=dict)
+    setting: dict[int, SettingJobs] = field(default_factory=dict)
     attempts: Counter[int] = field(default_factory=Counter)
     replaced: dict[int, Copied] = field(default_factory=dict)
 
@@ -268,9 +314,12 @@ class CopyLedger:
                 self.begun[task] = entry
             case Made(task=task):
                 self.made[task] = entry
+            case SettingJobs(copy=copy):
+                self.setting[copy] = entry
             case Copied(task=task):
                 self.begun.pop(task, None)
                 self.made.pop(task, None)
+                self.setting.pop(entry.copy, None)
                 earlier = self.copies.get(task)
                 if earlier is not None and earlier.copy != entry.copy:
                     self.replaced[earlier.copy] = earlier
@@ -279,6 +328,11 @@ class CopyLedger:
                 self.replaced.pop(entry.copy, None)
                 for task in [task for task, one in self.copies.items() if one.copy == entry.copy]:
                     del self.copies[task]
+
+    def jobs_are_ours(self, copy: int, jobs: Iterable[Job]) -> bool:
+        """Whether jobs of a copy are as a run left them that was interrupted while it set them."""
+        setting = self.setting.get(copy)
+        return setting is not None and setting.explains(jobs)
 
     def next_key(self, task: int) -> str:
         """Return the name of the next attempt to copy a task."""

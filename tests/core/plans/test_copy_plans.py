@@ -18,6 +18,7 @@ from asynccvat.core.plans.copy import (
     copies_to_look_at,
     edited,
     is_due,
+    jobs_as_left,
     plan_copy,
     with_projects,
 )
@@ -358,6 +359,11 @@ def test_a_copy_is_compared_with_how_it_was_left(look: CopyLook, how: str) -> No
     found = edited(LEFT, look)
     assert how in found
     assert bool(found) == bool(how)
+
+
+def test_jobs_that_we_were_setting_are_no_change() -> None:
+    look = CopyLook(replace_state(jobs="half", subset="x"), issues=2)
+    assert jobs_as_left(look, LEFT) == CopyLook(replace_state(subset="x"), issues=2)
 
 
 def test_only_copies_that_may_go_are_looked_at() -> None:

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import Owner, Task
+from asynccvat.core.models import Job, Owner, Task
 from asynccvat.core.records.copies import (
     Begun,
     Copied,
     CopyLedger,
     Gone,
+    JobChange,
     Made,
     ProjectPair,
+    SettingJobs,
     SideName,
     Sides,
     SourceState,
@@ -78,6 +80,25 @@ def test_what_was_made_is_known_until_it_is_equal() -> None:
     assert Made(147, 3, 7, TargetState("9", jobs="digest")).is_whole
     ledger.note(copied(147, 3))
     assert not ledger.made
+
+
+@pytest.mark.parametrize(
+    ("job", "ours"),
+    [
+        (Job(id=8, stage="annotation", state="new", assignee=Owner(id=4)), True),
+        (Job(id=8, stage="acceptance", state="completed", assignee=Owner(id=4)), True),
+        (Job(id=8, stage="acceptance", state="new", assignee=Owner(id=4)), False),
+        (Job(id=8, stage="acceptance", state="completed"), False),
+        (Job(id=9, stage="annotation", state="new", assignee=Owner(id=4)), False),
+    ],
+)
+def test_jobs_that_a_killed_run_was_setting_are_ours(job: Job, ours: bool) -> None:
+    change = JobChange(8, ("annotation", "new"), ("acceptance", "completed"), 4)
+    ledger = ledger_of(SettingJobs(3, (change,)))
+    assert ledger.jobs_are_ours(3, [job]) is ours
+    assert not ledger.jobs_are_ours(2, [job])
+    ledger.note(copied(147, 3))
+    assert not ledger.setting
 
 
 @pytest.mark.parametrize(

@@ -146,12 +146,16 @@ def test_a_killed_copy_ends_like_one_never_killed(
 def test_the_calls_that_count_are_made_once_whenever_a_kill_comes(
     place: Callable[[], Path], count_cases: Callable[[int], None]
 ) -> None:
-    undisturbed, moments, _ = ended("changed and deleted", place())
-    for call in ("Upload-Finish", "DELETE"):
-        first = next(n for n, name in enumerate(moments, 1) if call in name)
-        found, _, killed = ended("changed and deleted", place(), (first, True))
-        assert (found, killed) == (undisturbed, 1), call
-        count_cases(killed)
+    for scenario, calls in (
+        ("changed and deleted", ("Upload-Finish", "DELETE")),
+        ("states of jobs", ("/api/jobs/",)),
+    ):
+        undisturbed, moments, _ = ended(scenario, place())
+        for call in calls:
+            first = next(n for n, name in enumerate(moments, 1) if call in name)
+            found, _, killed = ended(scenario, place(), (first, True))
+            assert (found, killed) == (undisturbed, 1), call
+            count_cases(killed)
 
 
 @pytest.mark.thorough
