@@ -140,7 +140,8 @@ class RestoreDispatcher:
             outcome = await of_one_task(self._restorer.restore(order), target_id)
         except AsyncCvatError as error:
             self._note_failure(target_id, error)
-            if not (isinstance(error, OF_EVERY_TASK) or may_make_nothing(error)):
+            is_of_run = isinstance(error, OF_EVERY_TASK) or error is self._restorer.refused
+            if not (is_of_run or may_make_nothing(error)):
                 self._report.done(failed(order.step, error))
             return
         finally:
@@ -156,9 +157,10 @@ class RestoreDispatcher:
 
     def _note_failure(self, target_id: int, error: AsyncCvatError) -> None:
         if may_make_nothing(error):
-            # What the server has begun goes on, and is compared.
-            self.stopped_by = self.stopped_by or error
             self._restorer.refused = error
+        if self._restorer.refused is not None:
+            # What the server has begun goes on, and is compared.
+            self.stopped_by = self.stopped_by or self._restorer.refused
             return
         why = error if isinstance(error, OF_EVERY_TASK) else end_of_run(error)
         if isinstance(error, StoreError):

@@ -32,6 +32,7 @@ from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.errors import (
     AsyncCvatError,
     BackupFileError,
+    NotFoundError,
     RequestUncertainError,
     ResponseError,
     RestoreError,
@@ -115,6 +116,7 @@ class BackupRestorer:
             is_busy: Whether more backups are to be sent. Their calls go first.
             emit: Receives the events.
         """
+        self._client = client
         self._calls = internals(client).restores
         self._journal = journal
         self.maker = BackupMaker(
@@ -235,11 +237,24 @@ class BackupRestorer:
                 return
         except ResponseError as error:
             why, cause = str(error).rstrip("."), error
+            await self._check_project(project_id)
         raise RestoreError(
             f"restored {str(order.step.path)!r} as task {new_id}, but cannot move it into project "
             f"{project_id}: {why}. Change the project, and run the same command again.",
             step="move",
         ) from cause
+
+    async def _check_project(self, project_id: int) -> None:
+        """Send nothing more if the project is gone: it could not be moved there."""
+        try:
+            await self._client.project(project_id)
+        except NotFoundError:
+            self.refused = RestoreError(
+                f"project {project_id} is gone from the server, so nothing more is restored into "
+                "it. Run the same command again with another --project: what was made is moved "
+                "there.",
+                step="move",
+            )
 
 
 @dataclass(slots=True)

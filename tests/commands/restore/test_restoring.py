@@ -244,6 +244,32 @@ async def test_a_project_that_goes_in_mid_run_leaves_tasks_that_the_next_run_mov
     assert server.tasks[100]["project_id"] == number
 
 
+async def test_once_the_project_is_gone_nothing_more_is_sent(
+    server: RestoringServer, client: ac.CvatClient, dest: Path
+) -> None:
+    number = with_project(server)
+
+    def gone(method: str, path: str) -> None:
+        if method == "PATCH" and path.startswith("/api/tasks/1"):
+            server.projects.pop(number, None)
+            server.faults[method, path] = [400]
+
+    server.before = gone
+    options = ac.RestoreOptions(durable=False, transfers=1, concurrency=1)
+    for other in range(10, 30):
+        store_backup(dest, other, backup(f"street {other}"))
+    report = await ac.restore(client, dest, project=number, options=options)
+    assert f"project {number} is gone from the server" in str(report.stopped_by)
+    assert len(server.tasks) < 23
+    # Each task that was made is named.
+    assert {f"as task {task}, but" in str(report.failures) for task in server.tasks} == {True}
+    server.before = lambda _method, _path: None
+    other = with_project(server)
+    report = await ac.restore(client, dest, project=other, options=QUICK)
+    assert report.ok, report.failures
+    assert sorted(task["project_id"] for task in server.tasks.values()) == [other] * 23
+
+
 # --- files that cannot be restored --------------------------------------------------------------
 
 WHOLE = backup("whole")
