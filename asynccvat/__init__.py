@@ -27,7 +27,7 @@ Verbs, each a coroutine that returns a report
     import_datasets import datasets into a project (ImportOptions)
     create          make tasks from images, videos and zips (CreateOptions)
     copy            copy tasks to another server or organization (CopyOptions)
-    delete          delete tasks or projects at the server (DeleteOptions)
+    delete          delete tasks or projects at the server (DeleteOptions); read_delete_plan
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from asynccvat.api.deletions import delete as delete
     from asynccvat.api.deletions import open_delete as open_delete
     from asynccvat.api.deletions import plan_delete as plan_delete
+    from asynccvat.api.deletions import read_delete_plan as read_delete_plan
     from asynccvat.api.downloads import download as download
     from asynccvat.api.downloads import download_many as download_many
     from asynccvat.api.downloads import open_download as open_download
@@ -157,7 +158,7 @@ __version__ = VERSION
 _MODULES = ("errors", "events", "models")
 _NAMES_OF = {
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
-    "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete"),
+    "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
     "asynccvat.api.backups": ("backup", "list_backups", "open_backup", "plan_backup"),

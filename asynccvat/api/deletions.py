@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from os import PathLike
+from pathlib import Path
+
 from asynccvat.api.arguments import check_client, checked_options
 from asynccvat.client import CvatClient
+from asynccvat.commands.delete.plan_file import read_plan
 from asynccvat.commands.delete.run import DeleteRun
 from asynccvat.core.delete_options import DeleteOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.delete import DeletePlan
 from asynccvat.core.selections.selection import Selection
 from asynccvat.transfer.run import EventCallback, Run
+
+
+def read_delete_plan(path: str | PathLike[str]) -> DeletePlan:
+    """Read the plan that `asynccvat delete --plan FILE` wrote. Blocks.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ConfigError: It cannot be read, is no plan, or a newer version wrote it.
+    """
+    return read_plan(Path(path))
 
 
 async def plan_delete(

@@ -16,7 +16,6 @@ from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.commands.delete.plan_file import read_plan
 
 if TYPE_CHECKING:
     from asynccvat.models import DeletePlan
@@ -94,7 +93,7 @@ def delete(
         if plan is not None and not output.save_json(made.to_json(), plan):
             return ExitCode.SOME_FAILED
         return _show(made, plan, as_json=results.as_json)
-    number, seen = expect, None if plan is None else read_plan(plan)
+    number, seen = expect, None if plan is None else asynccvat.read_delete_plan(plan)
     return carry_out(
         client,
         lambda client, on_event: asynccvat.delete(
