@@ -1,4 +1,4 @@
-"""Runs that change a server: restores, imports, new tasks, copies, and exports to a bucket.
+"""Runs that change a server: restores, imports, new tasks, copies, deletions, exports to a bucket.
 
 Each has a stage of its own, as what was done cannot be undone: servers, and a folder with all that
 the run reads and writes. `act` does the run, or goes on with it, in that folder or in a copy of it.
@@ -28,6 +28,7 @@ MAKING = (
     ac.Action.CREATED,
     ac.Action.COPIED,
     ac.Action.WRITTEN,
+    ac.Action.DELETED,
 )
 """The actions that changed a server."""
 
@@ -190,6 +191,25 @@ async def exporting(folder: Path) -> AsyncIterator[Stage]:
         yield Stage(act, objects)
 
 
+@asynccontextmanager
+async def deleting(folder: Path) -> AsyncIterator[Stage]:
+    """A deletion of two of three tasks, as a dry run planned it."""
+    folder.mkdir(parents=True)
+    wanted = ac.Selection(task_ids=[1, 2])
+    async with SimulatedServer(SimulatorOptions(tasks=3, frames=1)) as server:
+        async with _client(server) as client:
+            plan = await ac.plan_delete(client, wanted)
+
+        async def act(place: Path, tell: Tell) -> ac.RunReport:
+            options = ac.DeleteOptions(log=place / "log.jsonl")
+            async with _client(server) as client:
+                return await ac.delete(
+                    client, wanted, expect=plan.count, plan=plan, options=options, on_event=tell
+                )
+
+        yield Stage(act, lambda: held(server))
+
+
 def _calls(pattern: str, **line: Any) -> Announced:
     return Announced(re.compile(pattern), line)
 
@@ -205,6 +225,7 @@ _CREATE = (
 # The copy of task 1 goes when the new one was compared.
 _REPLACE = _calls(r"DELETE /api/tasks/1 ", entry="copied", task=1)
 _EXPORT = _calls(r"POST /api/tasks/\d+/dataset/export", state="")
+_DELETE = _calls(r"DELETE /api/tasks/\d+", what="delete")
 
 RUNS = {
     "restored tasks": ChangingRun(restoring(), (_RESTORE,), {"type": "done"}),
@@ -215,5 +236,6 @@ RUNS = {
     "imported datasets": ChangingRun(importing, (_IMPORT,), {"type": "done"}),
     "new tasks": ChangingRun(creating, _CREATE, {"line": "done"}),
     "copied tasks": ChangingRun(copying, (_RESTORE, _REPLACE), {"entry": "copied"}),
+    "deleted tasks": ChangingRun(deleting, (_DELETE,), {"what": "deleted"}),
     "exports to a bucket": ChangingRun(exporting, (_EXPORT,), {}),
 }

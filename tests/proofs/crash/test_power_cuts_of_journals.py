@@ -196,6 +196,7 @@ SYNCED = [
     ("new tasks", DATA),
     ("copied tasks", rf"{DATA}/restores/journal\.jsonl"),
     ("copied tasks", rf"{DATA}/copies\.jsonl"),
+    ("deleted tasks", rf"{DATA}/log\.jsonl"),
     ("exports to a bucket", rf"{DATA}/record\.jsonl"),
     ("exports to a bucket", DATA),
 ]
