@@ -263,13 +263,16 @@ class _Verification:
                 f"tasks cannot be verified by their ids: {str(self._dest)!r} mirrors projects. "
                 "Name folders instead, like --folder project5."
             )
-        of_jobs = ids is not None and target is TargetKind.JOB
-        if of_jobs:
+        if ids is not None and target is TargetKind.JOB:
             known = {task_of_folder(head.folder) for head in all_heads.values()}
-            ids = await comparison.thread(jobs_of_tasks, all_heads, ids or ())
+            ids = await comparison.thread(jobs_of_tasks, all_heads, ids)
         heads = await comparison.thread(select_receipts, all_heads, ids, wanted.folders)
-        # Its receipt does not tell the task of a job, so a damaged one may be that of any task.
-        damaged = damaged_in_selection(unreadable, None if of_jobs else ids, wanted.folders)
+        # A damaged receipt does not tell the task of a job, so it may be of any task.
+        damaged = (
+            list(unreadable)
+            if target is TargetKind.JOB
+            else damaged_in_selection(unreadable, ids, wanted.folders)
+        )
         if wanted.folders and not (heads or damaged):
             raise ConfigError(
                 f"no folder of a {target} in {str(self._dest)!r} matches "

@@ -83,8 +83,15 @@ def select_receipts(
         task_id: head
         for task_id, head in sorted(heads.items())
         if (task_ids is None or task_id in task_ids)
-        and (not folders or any(fnmatchcase(head.folder, pattern) for pattern in folders))
+        and (not folders or any(_fits(head.folder, pattern) for pattern in folders))
     }
+
+
+def _fits(folder: str, pattern: str) -> bool:
+    """Whether a pattern names a folder, or that of a job's task, in which it lies."""
+    return fnmatchcase(folder, pattern) or (
+        "/" in folder and fnmatchcase(folder.partition("/")[0], pattern)
+    )
 
 
 def damaged_in_selection(

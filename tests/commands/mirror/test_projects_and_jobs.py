@@ -310,6 +310,7 @@ async def test_the_tasks_of_jobs_are_named_in_a_verification(serve: Serving, dat
     repaired = await ac.verify(data, client=serve.client, repair=True)
     assert f"the receipt of job {truth} cannot be read: the job is fetched" in repaired.warnings[0]
     assert (await ac.verify(data, folders=[f"task1/job{first}"])).tasks == 1
+    assert (await ac.verify(data, folders=["task1"])).tasks == 2
     with pytest.raises(ConfigError, match="no folder of a job in"):
         await ac.verify(data, folders=["x*"])
     projects = data.parent / "projects"
