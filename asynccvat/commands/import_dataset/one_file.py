@@ -68,6 +68,7 @@ class DatasetImporter:
         importer: str,
         *,
         retries: int,
+        again: bool,
         emit: Callable[[Event], None],
     ) -> None:
         """Prepare imports.
@@ -78,9 +79,11 @@ class DatasetImporter:
             project_id: The project.
             importer: The importer's exact name.
             retries: How often an import is requested again if another one was in its way.
+            again: Whether a dataset is imported again if it may have been imported before.
             emit: Receives the events.
         """
         self._client = client
+        self._again = again
         self._calls = internals(client).restores
         self._poller = poller
         self._project_id = project_id
@@ -101,13 +104,13 @@ class DatasetImporter:
         sent = [0]
         if order.step.reason is DatasetReason.AGAIN:
             await journal.note(Failed(key=key, why="again"))
-        if journal.of(key).rq_id is None:
-            try:
-                await self._request(order, await self._send(order, sent))
-            except UploadForgottenError as error:
-                await journal.note(Failed(key=key, why=str(error)))
-                await self._request(order, await self._send(order, sent))
-        made = await self._result(order)
+        try:
+            made = await self._imported(order, sent)
+        except RequestUncertainError:
+            if not self._again or order.step.reason is not DatasetReason.INTERRUPTED:
+                raise
+            await journal.note(Failed(key=key, why="again"))
+            made = await self._imported(order, sent)
         await journal.note(
             Done(
                 key=key,
@@ -130,6 +133,16 @@ class DatasetImporter:
             new_id=made[0] if len(made) == 1 else None,
             made=made,
         )
+
+    async def _imported(self, order: DatasetOrder, sent: list[int]) -> tuple[int, ...]:
+        """Import a dataset, or go on with it. Returns the tasks that it made."""
+        if order.journal.of(order.key).rq_id is None:
+            try:
+                await self._request(order, await self._send(order, sent))
+            except UploadForgottenError as error:
+                await order.journal.note(Failed(key=order.key, why=str(error)))
+                await self._request(order, await self._send(order, sent))
+        return await self._result(order)
 
     async def _send(self, order: DatasetOrder, sent: list[int]) -> SentFile:
         state, file = order.journal.of(order.key), order.file

@@ -111,6 +111,7 @@ class ImportDatasetRun:
                 project.id,
                 importer.name,
                 retries=self._options.retries,
+                again=self._options.again,
                 emit=run.emit,
             )
             return await poller.during(self._each(work, orders, report))
@@ -160,7 +161,12 @@ class ImportDatasetRun:
                 file, problem = error, error
             size = file.size if isinstance(file, LocalFile) else 0
             state = journals[folder].of(key)
-            candidates.append(DatasetCandidate(path=path, size=size, state=state, problem=problem))
+            mtime_ns = file.mtime_ns if isinstance(file, LocalFile) else 0
+            candidates.append(
+                DatasetCandidate(
+                    path=path, size=size, mtime_ns=mtime_ns, state=state, problem=problem
+                )
+            )
             found.append((file, key, journals[folder]))
         plan = plan_datasets(candidates, project.id, again=self._options.again)
         orders = tuple(

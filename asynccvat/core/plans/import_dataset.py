@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from asynccvat.core.models import ServerRequest, Task
 from asynccvat.core.records.restores import RestoreState
-from asynccvat.errors import AsyncCvatError, RestoreError
+from asynccvat.errors import AsyncCvatError, RequestUncertainError, RestoreError
 
 _IMPORTS = "import:dataset"
 _UNTOUCHED = RestoreState()
@@ -29,9 +29,11 @@ class DatasetReason(StrEnum):
     INTERRUPTED = "interrupted"
     """An earlier run began to import it."""
     AGAIN = "again"
-    """It was imported before, and `again` makes its tasks once more."""
+    """It was imported before, or may have been, and `again` makes its tasks once more."""
     EXISTING = "existing"
     """It was imported before."""
+    CHANGED = "changed"
+    """The file changed since it was imported, or may have been."""
     FILE = "file"
     """The file is missing, damaged, too large, or no archive."""
 
@@ -43,12 +45,14 @@ class DatasetCandidate:
     Attributes:
         path: The file.
         size: Bytes.
+        mtime_ns: When it was changed last, nanoseconds.
         state: How far earlier runs came.
         problem: Why it cannot be imported, None if it can.
     """
 
     path: PurePath
     size: int = 0
+    mtime_ns: int = 0
     state: RestoreState = _UNTOUCHED
     problem: AsyncCvatError | None = None
 
@@ -134,17 +138,43 @@ def plan_datasets(
 
 
 def _step(one: DatasetCandidate, project_id: int, *, again: bool) -> DatasetStep:
-    done = one.state.done is not None
+    done, changed = one.state.done is not None, _is_changed(one)
+    if changed and not again:
+        problem = _changed(one, project_id)
+        return RefuseDataset(project_id, one.path, DatasetReason.CHANGED, problem)
     if done and not again:
         return SkipDataset(project_id, one.path, DatasetReason.EXISTING)
     if one.problem is not None:
         return RefuseDataset(project_id, one.path, DatasetReason.FILE, one.problem)
     reason = DatasetReason.NEW
-    if done:
+    if done or changed:
         reason = DatasetReason.AGAIN
     elif one.state != _UNTOUCHED:
         reason = DatasetReason.INTERRUPTED
     return ImportDataset(project_id, one.path, reason, one.size)
+
+
+def _is_changed(one: DatasetCandidate) -> bool:
+    """Whether a file is another one than that of an import that was requested."""
+    known = one.state.sending
+    if one.problem is not None or known is None or one.state.requesting is None:
+        return False
+    return (known.size, known.mtime_ns) != (one.size, one.mtime_ns)
+
+
+def _changed(one: DatasetCandidate, project_id: int) -> AsyncCvatError:
+    what = f"nothing was done for {str(one.path)!r}: it changed since"
+    if one.state.done is not None:
+        return RestoreError(
+            f"{what} it was imported into project {project_id}, and an import makes all of its "
+            "tasks again. Give --again to import it.",
+            step="plan",
+        )
+    return RequestUncertainError(
+        f"{what} an import of it into project {project_id} was requested, which may have happened. "
+        "Look at the project's tasks. Give --again to import it.",
+        step="plan",
+    )
 
 
 def not_begun(step: ImportDataset, before: ImportDataset) -> RestoreError:

@@ -215,6 +215,52 @@ async def test_where_it_cannot_be_told_nothing_is_sent(
     assert isinstance(report.failures[0].error, errors.RequestUncertainError)
 
 
+async def test_what_may_have_been_imported_is_imported_again_on_request(
+    server: RestoringServer, client: ac.CvatClient, files: list[Path]
+) -> None:
+    await lose_a_call(server, client, files)
+    server.requests.clear()
+    server.tasks.clear()
+    assert results(await run(client, files[:1])) == [("failed", "interrupted")]
+    assert results(await run(client, files[:1], again=True)) == [("imported", "interrupted")]
+    assert server.names() == ALL[:2]
+    assert results(await run(client, files[:1])) == [("skipped", "existing")]
+
+
+async def test_again_follows_an_import_that_can_be_found(
+    server: RestoringServer, client: ac.CvatClient, files: list[Path]
+) -> None:
+    await lose_a_call(server, client, files)
+    assert results(await run(client, files[:1], again=True)) == [("imported", "interrupted")]
+    assert server.names() == ALL[:2]
+
+
+async def test_a_file_that_changed_is_named_and_imported_on_request_alone(
+    server: RestoringServer, client: ac.CvatClient, files: list[Path]
+) -> None:
+    assert (await run(client, files[:1])).ok
+    files[0].write_bytes(dataset("other"))
+    report = await run(client, files[:1])
+    assert results(report) == [("failed", "changed")]
+    assert "it changed since it was imported into project 5" in report.failures[0].failure
+    assert results(await run(client, files[:1], again=True)) == [("imported", "again")]
+    assert server.names() == ["other", *ALL[:2]]
+    assert results(await run(client, files[:1])) == [("skipped", "existing")]
+
+
+async def test_a_file_that_changed_after_its_call_is_not_sent_beside_what_that_began(
+    server: RestoringServer, client: ac.CvatClient, files: list[Path]
+) -> None:
+    await lose_a_call(server, client, files)
+    files[0].write_bytes(dataset("other"))
+    report = await run(client, files[:1])
+    assert results(report) == [("failed", "changed")]
+    assert isinstance(report.failures[0].error, errors.RequestUncertainError)
+    assert server.finishes == 1
+    assert (await run(client, files[:1], again=True)).ok
+    assert server.names() == ["other", *ALL[:2]]
+
+
 async def test_what_a_lost_call_began_is_followed(
     server: RestoringServer, client: ac.CvatClient, files: list[Path]
 ) -> None:

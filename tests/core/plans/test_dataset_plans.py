@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,11 +20,13 @@ from asynccvat.core.plans.import_dataset import (
     made_after,
     plan_datasets,
 )
-from asynccvat.core.records.restores import Done, RestoreState, Sending
+from asynccvat.core.records.restores import Done, Requesting, RestoreState, Sending
 from asynccvat.errors import BackupFileError
 
 DONE = RestoreState(done=Done(key="k", kind=TargetKind.PROJECT))
 BEGUN = RestoreState(sending=Sending(key="k", size=1, mtime_ns=1, file_id="f", address="/a"))
+ASKED = replace(BEGUN, requesting=Requesting(key="k", kind=TargetKind.PROJECT, name="a.zip"))
+IMPORTED = replace(ASKED, done=DONE.done)
 MOMENT = datetime(2026, 11, 29, 7, 0, tzinfo=UTC)
 
 
@@ -34,13 +37,21 @@ MOMENT = datetime(2026, 11, 29, 7, 0, tzinfo=UTC)
         ({"state": BEGUN}, False, ImportDataset, "interrupted"),
         ({"state": DONE}, False, SkipDataset, "existing"),
         ({"state": DONE}, True, ImportDataset, "again"),
+        ({"state": ASKED}, False, RefuseDataset, "changed"),
+        ({"state": ASKED}, True, ImportDataset, "again"),
+        ({"state": ASKED, "size": 1, "mtime_ns": 1}, False, ImportDataset, "interrupted"),
+        ({"state": ASKED, "size": 1, "mtime_ns": 1}, True, ImportDataset, "interrupted"),
+        ({"state": IMPORTED}, False, RefuseDataset, "changed"),
+        ({"state": IMPORTED}, True, ImportDataset, "again"),
+        ({"state": IMPORTED, "size": 1, "mtime_ns": 1}, False, SkipDataset, "existing"),
+        ({"state": IMPORTED, "problem": BackupFileError("no")}, False, SkipDataset, "existing"),
         ({"problem": BackupFileError("no")}, False, RefuseDataset, "file"),
     ],
 )
 def test_each_file_has_a_step_with_a_reason(
     given: dict[str, Any], again: bool, kind: type, reason: str
 ) -> None:
-    one = DatasetCandidate(path=PurePosixPath("a.zip"), size=5, **given)
+    one = DatasetCandidate(path=PurePosixPath("a.zip"), **{"size": 5, **given})
     plan = plan_datasets([one], 7, again=again)
     (step,) = plan.steps
     assert (type(step), step.reason) == (kind, reason)
