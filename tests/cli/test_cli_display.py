@@ -14,6 +14,7 @@ from asynccvat.cli.messages import messages
 from asynccvat.cli.progress import Progress
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.core.scheduling.stalls import QueueStall
+from asynccvat.core.targets import TargetKind
 
 
 class Clock:
@@ -159,6 +160,16 @@ def test_before_there_is_a_plan_progress_names_the_wait() -> None:
     assert progress.fraction == 0
     progress.apply(events.Planned(fetch=2, keep=3, move=0, remove=0, refuse=0, skip=0))
     assert progress.overall(1.0) == "0/2 tasks, 0 B"
+
+
+def test_progress_counts_projects_and_jobs_as_what_they_are() -> None:
+    progress = Progress(started=0)
+    progress.apply(events.ListingRead(5, complete=True, target=TargetKind.JOB))
+    progress.apply(events.Planned(fetch=2, keep=3, move=0, remove=0, refuse=0, skip=0))
+    assert progress.overall(1.0) == "0/2 jobs, 0 B"
+    done = TaskOutcome(task_id=1, target=TargetKind.JOB, action=Action.FETCHED, reason="new")
+    progress.apply(events.TaskDone(done))
+    assert "1.0 jobs/s" in progress.overall(1.0)
 
 
 def test_work_that_turns_out_to_need_nothing_is_done() -> None:
