@@ -2,7 +2,8 @@
 
 Each step is in the journals before the call that it announces. An earlier copy goes only after the
 new one stands, is compared and is noted. `commands.copy.sending` passes the backup on,
-`commands.restore.making` makes the call that counts, `commands.copy.removal` removes.
+`commands.restore.making` makes the call that counts, `commands.copy.placing` moves the copy into
+its project, `commands.copy.removal` removes an earlier one.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from types import MappingProxyType
 
 import msgspec
 
-from asynccvat.client import internals
 from asynccvat.client.lookups import TaskLookups
 from asynccvat.commands.copy.comparison import ReadCopy, compare, look_at
+from asynccvat.commands.copy.placing import CopyPlacer
 from asynccvat.commands.copy.removal import CopyRemover
 from asynccvat.commands.copy.sending import BackupSender, PassedBackup
 from asynccvat.commands.copy.state import BothSides
 from asynccvat.commands.restore.making import BackupMaker
-from asynccvat.core.models import Job, TargetKind, Task
+from asynccvat.core.models import TargetKind, Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.comparison import ComparedTask
 from asynccvat.core.plans.copy_steps import (
@@ -37,21 +38,16 @@ from asynccvat.core.plans.copy_steps import (
 from asynccvat.core.records.copies import (
     Begun,
     Copied,
-    JobChange,
     Made,
-    SettingJobs,
-    assignee_id,
     source_state,
     target_state,
 )
 from asynccvat.core.records.restores import Failed
-from asynccvat.core.selections.selection import JobSelection
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
     CopyDiffersError,
     CopyError,
     RequestUncertainError,
-    ResponseError,
 )
 
 
@@ -101,7 +97,7 @@ class TaskCopier:
         self._sender = sender
         self._maker = maker
         self._lookups = lookups
-        self._projects = projects
+        self._placer = CopyPlacer(sides, lookups, projects)
         self._jobs = jobs
         self._remover = CopyRemover(sides)
         self._begun: set[int] = set()
@@ -135,7 +131,7 @@ class TaskCopier:
         passed = PassedBackup(task.id, begun.key)
         copy = await self._make(task, begun, passed, again=isinstance(step, FinishCopy))
         changed = await self._changed_since_made(task.id, copy)
-        await self._place(task, copy)
+        await self._placer.place(task, copy)
         read = await self._compare(task, begun, copy)
         left = (await look_at(self._target, read.copy, jobs=read.jobs, raw=read.raw)).state
         if changed:
@@ -185,7 +181,7 @@ class TaskCopier:
         task, left = step.task, step.copied.target
         now = await self._target.task(step.copied.copy)
         await self._remover.check_as_left(step.copied, now, "its jobs are not set", "sets them")
-        changed = await self._set_jobs(task.id, now.id)
+        changed = await self._placer.set_jobs(task.id, now.id)
         look = await look_at(self._target, now, known_date=left.updated_date)
         state = look.state
         if not state.annotations:
@@ -281,47 +277,6 @@ class TaskCopier:
         await self._state.note(Made(task_id, copy, now.project_id, target_state(now)))
         return ""
 
-    async def _place(self, task: Task, copy: int) -> None:
-        """Move a copy into its project, and set its jobs."""
-        calls = internals(self._target).restores
-        into = self._projects.get(task.project_id, ProjectMatch()).into
-        if into is not None:
-            try:
-                async with self._lookups.turn:
-                    moved = await calls.move(copy, into)
-            except ResponseError as error:
-                raise _not_moved(task.id, copy, into, str(error)) from error
-            if moved.project_id != into:
-                raise _not_moved(task.id, copy, into, "the target answered as if it had done so")
-        if self._options.states:
-            await self._set_jobs(task.id, copy)
-
-    async def _set_jobs(self, task_id: int, copy: int) -> bool:
-        """Set the jobs of a copy as those of its task. Returns whether any was otherwise."""
-        here = await self._source.jobs(JobSelection(task_ids=[task_id]))
-        there = list(await self._target.jobs(JobSelection(task_ids=[copy])))
-        wanted = {_place(job): (job.stage, job.state) for job in here if job.stage and job.state}
-        changes = [
-            JobChange(
-                twin.id,
-                (twin.stage, twin.state),
-                wanted.get(_place(twin), (twin.stage, twin.state)),
-                assignee_id(twin),
-            )
-            for twin in there
-        ]
-        due = [change for change in changes if change.before != change.after]
-        if not due:
-            return False
-        # What a killed run has set is not taken for another user's work.
-        await self._state.note(SettingJobs(copy, tuple(changes)))
-        for change in due:
-            stage, state = change.after
-            assert stage is not None, "only known stages are wanted"
-            assert state is not None, "only known states are wanted"
-            await internals(self._target).restores.set_job(change.id, stage=stage, state=state)
-        return True
-
     async def _compare(self, task: Task, begun: Begun, copy: int) -> ReadCopy:
         read = await compare(self._source, self._lookups, task, copy)
         if not read.compared.differences:
@@ -355,10 +310,6 @@ class TaskCopier:
         return f"{self._target.origin}/tasks/{copy}"
 
 
-def _place(job: Job) -> tuple[int | None, int | None, str | None]:
-    return job.start_frame, job.stop_frame, job.type
-
-
 def _uncertain(task: Task) -> RequestUncertainError:
     return RequestUncertainError(
         f"the copy of task {task.id} may have been made or not: the answer of the target was lost, "
@@ -366,13 +317,4 @@ def _uncertain(task: Task) -> RequestUncertainError:
         "there; --duplicate then copies the task again.",
         task_id=task.id,
         step="upload",
-    )
-
-
-def _not_moved(task_id: int, copy: int, into: int, why: str) -> CopyError:
-    return CopyError(
-        f"task {task_id} became task {copy} of the target, which cannot be moved into project "
-        f"{into}: {why.rstrip('.')}. Change the project, and run the same command again.",
-        task_id=task_id,
-        step="move",
     )
