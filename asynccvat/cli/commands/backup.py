@@ -97,7 +97,13 @@ def show_plan(plan: BackupPlan, *, as_json: bool, verbose: bool) -> ExitCode:
         plans.show_steps(
             ("step", noun, "folder", "reason", "name"),
             [
-                (step["step"], step["task_id"], step["folder"], step["reason"], step["name"])
+                (
+                    step["step"],
+                    step[f"{plan.target}_id"],
+                    step["folder"],
+                    step["reason"],
+                    step["name"],
+                )
                 for step in plans.shown(described["steps"], verbose=verbose)
             ],
             numbers=(noun,),

@@ -456,7 +456,8 @@ class _Verification:
 
     def _of_target(self, problem: VerifyProblem) -> VerifyProblem:
         """Say that a problem is about a project or a job: files are compared by ids alone."""
-        if problem.target is self._target or problem.kind is ProblemKind.NOT_MIRRORED:
+        is_said = problem.target is not TargetKind.TASK
+        if is_said or problem.kind is ProblemKind.NOT_MIRRORED:
             return problem
         return replace(problem, target=self._target)
 

@@ -97,16 +97,16 @@ class BackupPlan(Plan):
             "warnings": list(self.warnings),
             "absent": list(self.absent),
             "counts": dict(self.counts),
-            "steps": [_record(step) for step in (*self.steps, *self.expiries)],
+            "steps": [_record(step, self.target) for step in (*self.steps, *self.expiries)],
         }
 
 
-def _record(step: MirrorStep | Expire) -> dict[str, Any]:
+def _record(step: MirrorStep | Expire, target: TargetKind) -> dict[str, Any]:
     named = {"fetch": "back up", "expire": "remove"}
     name = type(step).__name__.lower()
     record: dict[str, Any] = {
         "step": named.get(name, name),
-        "task_id": step.task_id,
+        f"{target}_id": step.task_id,
         "name": step.name,
         "folder": step.folder,
         "reason": str(step.reason),

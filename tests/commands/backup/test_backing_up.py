@@ -449,6 +449,21 @@ async def test_a_verification_reads_every_member_again(cvat: Serving, dest: Path
     ]
 
 
+async def test_problems_of_projects_are_said_of_projects(dest: Path) -> None:
+    async with serving(2, projects=1) as serve:
+        plan = await ac.plan_backup(serve.client, dest, options=options(projects=True))
+        assert plan.to_json()["steps"][0]["project_id"] == 1
+        await ac.backup(serve.client, dest, options=options(projects=True))
+    zip_file = next((dest / "project1").glob("*.zip"))
+    zip_file.write_bytes(zip_file.read_bytes()[:-9])
+    (dest / "project1" / "notes.txt").write_text("mine")
+    report = await ac.verify(dest)
+    assert report.target == "project"
+    assert [one["project_id"] for one in report.to_json()["problems"]] == [1, 1]
+    named = await ac.verify(dest, [1])
+    assert [one["task_id"] for one in named.to_json()["problems"]] == [1]
+
+
 async def test_a_verification_can_be_narrowed(cvat: Serving, dest: Path) -> None:
     await ac.backup(cvat.client, dest, options=options())
     next((dest / "task2").glob("*.zip")).unlink()
