@@ -161,7 +161,11 @@ def compare(
         target: What has a folder each.
     """
     tasks = {task.id: task for task in (*listing.tasks, *others.tasks)}
-    found = [_compared_task(head, tasks.get(task_id)) for task_id, head in heads.items()]
+    selected = {task.id for task in listing.tasks}
+    found = [
+        _compared_task(head, tasks.get(task_id), selected=task_id in selected)
+        for task_id, head in heads.items()
+    ]
     absent = [
         VerifyProblem(
             kind=ProblemKind.NOT_MIRRORED,
@@ -188,15 +192,18 @@ def compare(
     return (*(one for one in found if one is not None), *gone, *absent)
 
 
-def _compared_task(head: ReceiptHead, task: Task | None) -> VerifyProblem | None:
+def _compared_task(head: ReceiptHead, task: Task | None, *, selected: bool) -> VerifyProblem | None:
     reason = None if task is None else differs(task, head, ExportSpec(head.format, head.images))
     if task is None or reason is None:
         return None
+    detail = _change(task, head) if reason is Reason.CHANGED else EXPLANATIONS[reason]
+    if not selected:
+        detail += "; not in the selection any more, so a mirror does not fetch it"
     return VerifyProblem(
         kind=ProblemKind.STALE,
         path=f"{head.folder}/",
         task_id=head.task_id,
-        detail=_change(task, head) if reason is Reason.CHANGED else EXPLANATIONS[reason],
+        detail=detail,
         target=head.target,
     )
 

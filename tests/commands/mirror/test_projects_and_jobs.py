@@ -389,6 +389,10 @@ async def test_jobs_that_left_the_selection_keep_their_folders_and_are_named(
         assert report.ok
         assert [warning[: len(said)] for warning in report.warnings] == [said]
         assert files(data / "task1" / f"job{truth}") == kept
+    verified = await ac.verify(data, client=serve.client, against_server=True)
+    (stale,) = verified.problems
+    assert stale.task_id == truth
+    assert "not in the selection any more" in stale.reason
     for narrow in (ac.Selection(task_ids=[2]), ac.Selection(updated_since="2099-01-01")):
         assert not (await ac.mirror(serve.client, data, narrow, options=QUICK)).warnings
     serve.server.world.change_job(first, state="in progress")
