@@ -66,8 +66,13 @@ class Cutting:
             self.undisturbed = await stage.held()
         return trace
 
-    async def cut_off(self, after: int, chance: random.Random) -> bool:
+    async def cut_off(self, after: int, chance: random.Random, *, again: int | None = None) -> bool:
         """Cut the power after a step, and go on from one of the states that this may leave.
+
+        Args:
+            after: After how many steps.
+            chance: Chooses the state.
+            again: After how many steps of the next run the power is cut as well. None for never.
 
         Returns:
             Whether the run came so far.
@@ -84,6 +89,8 @@ class Cutting:
             self.count += len(found)
             state = chance.choice(found)
             with told_of(state):
+                if again is not None:
+                    state = await self._cut_off_again(stage, state, again, chance)
                 await self._go_on(stage, state, chance)
         return True
 
@@ -115,6 +122,16 @@ class Cutting:
         switch = PowerSwitch(recorder, off_at)
         report = await switch.run(lambda tell: stage.act(disk / DATA, tell))
         return recorder.trace, report
+
+    async def _cut_off_again(
+        self, stage: Stage, state: State, after: int, chance: random.Random
+    ) -> State:
+        """Go on until the power is cut again. Returns one of the states that this may leave."""
+        disk = self._disk(made=False)
+        lay_out(state, disk)
+        trace, report = await self._run(stage, disk, after)
+        assert report is None or report.ok, report.to_json()
+        return chance.choice(list(states(trace, min(after, len(trace.steps)), chance)))
 
     async def _go_on(self, stage: Stage, state: State, chance: random.Random) -> None:
         disk = self._disk(made=False)
@@ -181,6 +198,18 @@ async def test_after_a_power_cut_the_journal_names_each_call_and_the_next_run_en
         for _ in range(3 if thorough else 1):
             came += await cutting.cut_off(after, chance)
     assert came >= len(points) * 0.9
+    count_cases(cutting.count)
+
+
+@pytest.mark.parametrize("name", RUNS)
+async def test_the_power_may_be_cut_again_in_the_next_run(
+    place: Path, name: str, count_cases: Callable[[int], None], *, thorough: bool
+) -> None:
+    chance = random.Random("cut twice")
+    cutting = Cutting(RUNS[name], place)
+    steps = len((await cutting.begin()).steps)
+    for _ in range(150 if thorough else 2):
+        await cutting.cut_off(chance.randrange(1, steps), chance, again=chance.randint(1, 30))
     count_cases(cutting.count)
 
 

@@ -109,6 +109,18 @@ def test_what_is_synced_again_after_a_change_is_what_it_became() -> None:
     assert contents(left(*steps), "folder/old") == {b"newer"}
 
 
+def test_only_what_was_appended_since_a_sync_is_damaged() -> None:
+    steps: list[Step] = [written(FILE, b"old and new")]
+    appended = {b"", bytes(8), b" and", b" and\0\0\0\0", b" and new"}
+    assert contents(left(*steps), "folder/old") == {b"old" + tail for tail in appended}
+    rewritten = contents(left(written(FILE, b"new")), "folder/old")
+    assert rewritten == {b"old", bytes(3), b"n", b"n\0\0", b"new"}
+
+
+def test_a_file_that_was_cut_short_is_long_or_short() -> None:
+    assert contents(left(written(FILE, b"ol")), "folder/old") == {b"old", b"ol"}
+
+
 def test_a_state_is_laid_out_as_it_is_with_links_and_the_numbers_of_its_own_inodes(
     tmp_path: Path,
 ) -> None:
