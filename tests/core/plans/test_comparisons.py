@@ -40,6 +40,14 @@ def test_each_difference_is_named(target: TaskContent, said: tuple[str, ...]) ->
     assert differences(FULL, target) == said
 
 
+def test_each_difference_has_the_values_of_both_sides() -> None:
+    target = TaskContent(4, FULL.counts, "")
+    assert ComparedTask(1, 2, FULL, target).difference_rows == (
+        ("frames", 5, 4),
+        ("subset", "Train", ""),
+    )
+
+
 def test_a_comparison_is_written_as_json() -> None:
     assert ComparedTask(1, 2, FULL, TaskContent(5)).to_json() == {
         "copy": 2,
