@@ -38,6 +38,7 @@ class RestoreOptions(TransferOptions):
         max_time: Seconds that the whole run may take, None for no limit. What is done is kept.
         durable: Sync the journal before the server is asked for what it announces. Without it, a
             power cut may lead to a second task.
+        missing: Restore only what the server has not any more.
         again: Restore also what was restored before, or may have been.
         upload_limit: Bytes of the largest file that the server takes.
         journal: The folder of the journal, if the folder of the backups cannot be written to.
@@ -48,6 +49,12 @@ class RestoreOptions(TransferOptions):
         break_lock: Take over the journal's lock, although its owner cannot be asked.
     """
 
+    missing: bool = option(
+        False,
+        "--missing",
+        "Restore only what the server that was backed up has not any more.",
+        Switch(),
+    )
     again: bool = option(
         False,
         "--again",

@@ -11,7 +11,7 @@ from functools import partial
 
 from asynccvat.api.uploads import plan_upload
 from asynccvat.client import internals
-from asynccvat.commands.restore.run import find_project
+from asynccvat.commands.restore.preparation import find_project
 from asynccvat.core.models import ExportSpec, Task
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason

@@ -276,6 +276,7 @@ RESTORE = {
         "projects": False,
         "at": "7d",
         "project": "Harbour",
+        "missing": True,
         "again": True,
         "upload_limit": "60G",
         "journal": "journal",

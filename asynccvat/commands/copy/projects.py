@@ -12,7 +12,7 @@ import msgspec
 
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.copy.state import CopyState
-from asynccvat.commands.restore.run import find_project
+from asynccvat.commands.restore.preparation import find_project
 from asynccvat.core.backups.labels import BackupLabel, label_problems
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.labels import portable_labels

@@ -16,8 +16,8 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.client.upload_file import LocalFile
 from asynccvat.commands.import_dataset.one_file import DatasetImporter, DatasetOrder
+from asynccvat.commands.restore.preparation import find_project
 from asynccvat.commands.restore.records import IMPORTS, RestoreJournal, journal_folder
-from asynccvat.commands.restore.run import find_project
 from asynccvat.core.models import Format, Project, TargetKind
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.import_dataset import (

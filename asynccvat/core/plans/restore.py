@@ -17,6 +17,7 @@ from asynccvat.core.backups.contents import BackupContents, KindCounts, TaskCont
 from asynccvat.core.backups.labels import BackupLabel, label_problems
 from asynccvat.core.models import Job, ServerRequest, TargetKind
 from asynccvat.core.records.restores import Done, RestoreState
+from asynccvat.core.texts import first_few
 from asynccvat.errors import AsyncCvatError, BackupFileError, RestoreError, UploadTooLargeError
 
 _RESTORES = "import:backup"
@@ -36,6 +37,8 @@ class RestoreReason(StrEnum):
     """It was restored before, and `again` asks for another copy."""
     EXISTING = "existing"
     """It was restored before, and what was made of it is still there."""
+    AT_SERVER = "at server"
+    """The task or project itself is still at the server, and only missing ones are asked for."""
     FILE = "file"
     """The file is missing, or is no backup that can be restored."""
     TOO_LARGE = "too large"
@@ -56,6 +59,7 @@ class RestoreCandidate:
         contents: What it holds, None if it cannot be read.
         state: How far earlier runs came.
         there: Whether what an earlier run made is still at the server.
+        alive: Whether what was backed up is itself still at the server.
         problem: Why it cannot be restored, None if it can.
         target: Whether it is of a task or of a project.
     """
@@ -67,6 +71,7 @@ class RestoreCandidate:
     contents: BackupContents | None = None
     state: RestoreState = _UNTOUCHED
     there: bool = False
+    alive: bool = False
     problem: AsyncCvatError | None = None
     target: TargetKind = TargetKind.TASK
 
@@ -179,6 +184,7 @@ def plan_restores(
     project_id: int | None,
     project_labels: Sequence[BackupLabel],
     again: bool,
+    missing: bool = False,
 ) -> RestorePlan:
     """Decide about backups.
 
@@ -188,10 +194,14 @@ def plan_restores(
         project_id: The project that the tasks are moved into, None for none.
         project_labels: The labels of that project.
         again: Restore also what was restored before.
+        missing: Leave what is itself still at the server.
     """
     return RestorePlan(
         tuple(
-            _step(one, upload_limit, project_id, project_labels, again=again) for one in candidates
+            _left_alive(one)
+            if missing and one.alive
+            else _step(one, upload_limit, project_id, project_labels, again=again)
+            for one in candidates
         )
     )
 
@@ -238,6 +248,33 @@ def _step(
         reason = RestoreReason.INTERRUPTED
     total = one.contents.annotations.total
     return Restore(one.target_id, one.name, one.path, reason, one.size, total, kind)
+
+
+def _left_alive(one: RestoreCandidate) -> SkipRestore:
+    reason = RestoreReason.AT_SERVER
+    return SkipRestore(one.target_id, one.name, one.path, reason, None, one.target)
+
+
+def duplicates_warning(plan: RestorePlan, alive: Collection[int]) -> str | None:
+    """Return the warning that a restore makes seconds of what is still at the server.
+
+    Args:
+        plan: The plan.
+        alive: The tasks or projects that were backed up, and are at the server.
+
+    Returns:
+        None if it makes none, or was asked to.
+    """
+    steps = [one for one in plan.of(Restore) if one.target_id in alive]
+    ids = [one.target_id for one in steps if one.reason is not RestoreReason.AGAIN]
+    if not ids:
+        return None
+    kind, many = steps[0].target, len(ids) > 1
+    noun = f"{len(ids):,} {kind.plural}, {first_few(ids)}, are" if many else f"{kind} {ids[0]} is"
+    return (
+        f"{noun} still at the server, and will be there twice. Give --missing to restore only what "
+        "the server lacks."
+    )
 
 
 def _of_a_project(one: RestoreCandidate) -> BackupFileError:

@@ -97,6 +97,38 @@ async def test_what_is_gone_since_is_restored_again(
     assert actions(await ac.restore(client, dest, [7], options=QUICK)) == {7: ("restored", "gone")}
 
 
+async def test_only_tasks_that_the_server_lacks_are_restored_on_request(
+    server: RestoringServer, client: ac.CvatClient, tmp_path: Path
+) -> None:
+    place = tmp_path / "own"
+    for number in (7, 8):
+        store_backup(place, number, backup(f"street {number}"), origin=server.url)
+    server.tasks[7] = {"id": 7, "name": "street 7"}
+    only = ac.RestoreOptions(durable=False, missing=True)
+    report = await ac.restore(client, place, options=only)
+    assert actions(report) == {7: ("skipped", "at server"), 8: ("restored", "new")}
+    assert not report.warnings
+
+
+async def test_a_restore_warns_of_tasks_that_will_be_at_the_server_twice(
+    server: RestoringServer, client: ac.CvatClient, tmp_path: Path
+) -> None:
+    store_backup(tmp_path, 7, backup("street"), origin=server.url)
+    server.tasks[7] = {"id": 7, "name": "street"}
+    report = await ac.restore(client, tmp_path, options=QUICK)
+    assert actions(report) == {7: ("restored", "new")}
+    (warning,) = report.warnings
+    assert "task 7 is still at the server" in warning
+
+
+async def test_what_another_server_lacks_cannot_be_asked_for(
+    client: ac.CvatClient, dest: Path
+) -> None:
+    only = ac.RestoreOptions(durable=False, missing=True)
+    with pytest.raises(errors.ConfigError, match="is a backup of http://old: its id means"):
+        await ac.plan_restore(client, dest, options=only)
+
+
 async def test_a_plan_changes_nothing(
     server: RestoringServer, client: ac.CvatClient, dest: Path
 ) -> None:

@@ -17,6 +17,7 @@ from asynccvat.core.plans.restore import (
     RestoreCandidate,
     RestorePlan,
     SkipRestore,
+    duplicates_warning,
     plan_restores,
     restores_since,
 )
@@ -30,7 +31,14 @@ DONE = Done(key="k", kind=TargetKind.TASK, new_id=900)
 SENDING = Sending(key="k", size=1, mtime_ns=1, file_id="f", address="/a")
 
 
-def plan(*, limit: int = 1000, labels: Any = None, again: bool = False, **more: Any) -> RestorePlan:
+def plan(
+    *,
+    limit: int = 1000,
+    labels: Any = None,
+    again: bool = False,
+    missing: bool = False,
+    **more: Any,
+) -> RestorePlan:
     one = RestoreCandidate(
         target_id=147,
         name="street",
@@ -43,6 +51,7 @@ def plan(*, limit: int = 1000, labels: Any = None, again: bool = False, **more: 
         project_id=None if labels is None else 5,
         project_labels=labels or (),
         again=again,
+        missing=missing,
     )
 
 
@@ -58,6 +67,10 @@ def plan(*, limit: int = 1000, labels: Any = None, again: bool = False, **more: 
         ({"limit": 9}, RefuseRestore, "too large"),
         ({"labels": [CAR]}, Restore, "new"),
         ({"labels": []}, RefuseRestore, "labels"),
+        ({"alive": True}, Restore, "new"),
+        ({"alive": True, "missing": True}, SkipRestore, "at server"),
+        ({"alive": True, "missing": True, "contents": None}, SkipRestore, "at server"),
+        ({"missing": True}, Restore, "new"),
     ],
 )
 def test_each_backup_has_a_step_with_a_reason(
@@ -65,6 +78,17 @@ def test_each_backup_has_a_step_with_a_reason(
 ) -> None:
     (step,) = plan(**more).steps
     assert (type(step), step.reason) == (kind, reason)
+
+
+def test_a_plan_warns_of_what_will_be_at_the_server_twice() -> None:
+    warning = duplicates_warning(plan(), {147})
+    assert warning is not None
+    assert warning.startswith("task 147 is still at the server, and will be there twice. Give")
+    assert duplicates_warning(plan(), {148}) is None
+    again = plan(state=RestoreState(done=DONE), there=True, again=True)
+    assert duplicates_warning(again, {147}) is None
+    two = RestorePlan((*plan().steps, *plan().steps))
+    assert "2 tasks, 147, 147, are" in (duplicates_warning(two, {147}) or "")
 
 
 def test_a_plan_tells_its_steps_as_json() -> None:
