@@ -170,7 +170,7 @@ class Application:
             return nginx_page(413)
         match = find_route(call.path)
         try:
-            if match is None or (self._backend.options.is_old and is_of_new_servers(call.path)):
+            if match is None or not self._has(call.path):
                 raise not_found_page()
             call.id, call.rq_id, call.file_id = match.id, match.rq_id, match.file_id
             call.part = match.part
@@ -180,6 +180,13 @@ class Application:
         if match is not None and not response.bare:
             response.headers.setdefault("Allow", match.route.allow)
         return response
+
+    def _has(self, path: str) -> bool:
+        """Whether a server of this version knows a path."""
+        options = self._backend.options
+        if path.startswith("/api/auth/access_tokens"):
+            return options.has_access_tokens
+        return not (options.is_old and is_of_new_servers(path))
 
     async def _view(self, call: Call, match: RouteMatch) -> ServerResponse | DownloadResponse:
         as_page = False

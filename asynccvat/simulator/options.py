@@ -115,7 +115,7 @@ class SimulatorOptions:
         largest_body: Bytes of a body past which nginx answers 413. CVAT's own configuration allows
             1 GiB, nginx alone 1 MiB (`1 << 20`), as a gateway before CVAT may.
         version: The version that `/api/server/about` shows. Before 2.16, the calls that came with
-            that version are unknown (404).
+            that version are unknown (404); before 2.48, so are personal access tokens.
     """
 
     tasks: int = 10
@@ -172,10 +172,18 @@ class SimulatorOptions:
         return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) < (2, 16)
 
     @property
+    def has_access_tokens(self) -> bool:
+        """Whether the version is 2.48 or later, which brought personal access tokens."""
+        return self._is_at_least(2, 48)
+
+    @property
     def names_projects(self) -> bool:
         """Whether the version is 2.64 or later, whose tasks and jobs name their projects."""
+        return self._is_at_least(2, 64)
+
+    def _is_at_least(self, *wanted: int) -> bool:
         major, minor, *_ = (*self.version.split("."), "0", "0")
-        return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= (2, 64)
+        return major.isdecimal() and minor.isdecimal() and (int(major), int(minor)) >= wanted
 
     def __post_init__(self) -> None:
         """Refuse options that cannot be served.

@@ -196,12 +196,48 @@ async def test_access_tokens_are_made_listed_and_deleted() -> None:
         own = await client.get("/api/auth/access_tokens/self", headers=bearer)
         assert own.json["name"] == "mine"
         assert "value" not in own.json
-        assert (await client.get("/api/auth/access_tokens/self")).status == 404
+        assert own.json["read_only"] is True  # CVAT's default
+        assert (await client.get("/api/auth/access_tokens/self")).status == 401
         assert (await client.get("/api/auth/access_tokens")).json["count"] == 1
         assert (await client("POST", "/api/auth/access_tokens", json={})).status == 400
         number = made.json["id"]
         assert (await client("DELETE", f"/api/auth/access_tokens/{number}")).status == 204
         assert (await client.get("/api/users/self", headers=bearer)).status == 401
+
+
+async def test_an_access_token_lists_access_tokens_and_changes_none() -> None:
+    async with simulator_client() as client:
+        given = {"name": "writer", "read_only": False}
+        made = await client("POST", "/api/auth/access_tokens", json=given)
+        bearer = {"Authorization": f"Bearer {made.json['value']}"}
+        path = "/api/auth/access_tokens"
+        assert (await client.get(path, headers=bearer)).json["count"] == 1
+        assert (await client("POST", path, json=given, headers=bearer)).status == 403
+        own = f"{path}/{made.json['id']}"
+        assert (await client("DELETE", own, headers=bearer)).status == 403
+
+
+async def test_names_and_number_of_access_tokens_are_limited() -> None:
+    async with simulator_client() as client:
+        path = "/api/auth/access_tokens"
+        assert (await client("POST", path, json={"name": "a" * 51})).status == 400
+        assert (await client("POST", path, json={"name": " "})).status == 400
+        gone = {"name": "a" * 50, "expiry_date": "2020-01-01T00:00:00Z"}
+        assert (await client("POST", path, json=gone)).status == 201
+        assert (await client.get(path)).json["count"] == 0
+        for _ in range(50):
+            assert (await client("POST", path, json={"name": "one"})).status == 201
+        refused = await client("POST", path, json={"name": "one more"})
+        assert refused.status == 400
+        assert refused.json[0].startswith("You have reached the maximum allowed number of Personal")
+
+
+async def test_servers_before_2_48_know_no_access_tokens() -> None:
+    async with simulator_client(SimulatorOptions(tasks=1, version="2.47.0")) as client:
+        assert (await client.get("/api/auth/access_tokens")).status == 404
+        made = await client("POST", "/api/auth/access_tokens", json={"name": "one"})
+        assert made.status == 404
+        assert (await client.get("/api/users/self")).status == 200
 
 
 async def test_sessions_need_the_csrf_token_for_changes() -> None:

@@ -12,9 +12,9 @@ from asynccvat.simulator.routes.serializers import (
     account_json,
     organization_json,
 )
+from asynccvat.simulator.wire.credentials import unauthorized
 from asynccvat.simulator.wire.responses import (
     ServerResponse,
-    detail,
     field_error,
     forbidden,
     json_response,
@@ -22,6 +22,12 @@ from asynccvat.simulator.wire.responses import (
     no_such,
 )
 from asynccvat.simulator.world.dates import utc_now
+
+_LONGEST_NAME = 50
+_MOST_ACCESS_TOKENS = 50
+_TOO_MANY_TOKENS = (
+    "You have reached the maximum allowed number of Personal Access Tokens for a user"
+)
 
 
 async def log_in(call: Call) -> ServerResponse:
@@ -83,45 +89,63 @@ async def show_user(call: Call) -> ServerResponse:
 
 
 async def list_access_tokens(call: Call) -> ServerResponse:
-    """`GET /api/auth/access_tokens`: list the user's own, newest first."""
-    account = call.account
-    tokens = call.backend.accounts.access_tokens.values()
-    own = [token for token in reversed(tokens) if token.account is account]
+    """`GET /api/auth/access_tokens`: list the user's own that still work, newest first."""
+    own = call.backend.accounts.usable_tokens(call.account)
     page = cut_page(own, call.query)
     return list_response(call, page, [access_token_json(token, call.origin) for token in page.rows])
 
 
 async def create_access_token(call: Call) -> ServerResponse:
     """`POST /api/auth/access_tokens`: create one; only this response shows its value."""
+    _refuse_access_token(call)
     given = await call.json_object()
-    if not given.get("name"):
+    name = given.get("name")
+    if name is None:
         raise field_error("name", "This field is required.")
+    if not str(name).strip():
+        raise field_error("name", "This field may not be blank.")
+    if len(str(name)) > _LONGEST_NAME:
+        raise field_error("name", f"Ensure this field has no more than {_LONGEST_NAME} characters.")
+    accounts = call.backend.accounts
+    if len(accounts.usable_tokens(call.account)) >= _MOST_ACCESS_TOKENS:
+        raise messages(400, _TOO_MANY_TOKENS)
     expiry = given.get("expiry_date")
-    token = call.backend.accounts.create_access_token(
+    token = accounts.create_access_token(
         call.account,
-        str(given["name"]),
-        read_only=bool(given.get("read_only")),
+        str(name),
+        # CVAT's model: `read_only = BooleanField(default=True)`.
+        read_only=bool(given.get("read_only", True)),
         expiry=datetime.fromisoformat(expiry) if expiry else None,
     )
     return json_response({**access_token_json(token, call.origin), "value": token.value}, 201)
 
 
 async def show_own_access_token(call: Call) -> ServerResponse:
-    """`GET /api/auth/access_tokens/self`: show the one that the call used."""
+    """`GET /api/auth/access_tokens/self`: show the one that the call used.
+
+    CVAT reads no other kind of credentials for this call, so others are as good as none.
+    """
     value = call.request.headers.get("Authorization", "").partition(" ")[2]
     for token in call.backend.accounts.access_tokens.values():
         if token.value == value:
             return json_response(access_token_json(token, call.origin))
-    raise detail(404, "Not found.")
+    raise unauthorized("Authentication credentials were not provided.")
 
 
 async def delete_access_token(call: Call) -> ServerResponse:
-    """`DELETE /api/auth/access_tokens/{id}`: delete one of the user's own."""
+    """`DELETE /api/auth/access_tokens/{id}`: revoke one of the user's own."""
+    _refuse_access_token(call)
     tokens = call.backend.accounts.access_tokens
     if call.number not in tokens or tokens[call.number].account is not call.account:
         raise no_such("AccessToken")
     del tokens[call.number]
     return ServerResponse(204, content_type=None)
+
+
+def _refuse_access_token(call: Call) -> None:
+    """Refuse a change of tokens by an access token, as CVAT does: it may list and view them."""
+    if call.identity.scheme == "bearer":
+        raise forbidden()
 
 
 async def list_organizations(call: Call) -> ServerResponse:

@@ -117,6 +117,15 @@ class Accounts:
             del self._by_token[account.token]
             account.token = None
 
+    def usable_tokens(self, account: UserAccount) -> list[AccessToken]:
+        """Return a user's access tokens that have not expired, newest first."""
+        now = utc_now()
+        return [
+            token
+            for token in reversed(self.access_tokens.values())
+            if token.account is account and (token.expiry is None or token.expiry > now)
+        ]
+
     def create_access_token(
         self,
         account: UserAccount,
