@@ -118,7 +118,6 @@ if TYPE_CHECKING:
     from asynccvat.core.copy_options import CopyOptions as CopyOptions
     from asynccvat.core.create_options import CreateOptions as CreateOptions
     from asynccvat.core.delete_options import DeleteOptions as DeleteOptions
-    from asynccvat.core.models import ExportSpec as ExportSpec
     from asynccvat.core.options import DownloadOptions as DownloadOptions
     from asynccvat.core.options import MirrorOptions as MirrorOptions
     from asynccvat.core.options import TransferOptions as TransferOptions
@@ -133,6 +132,7 @@ if TYPE_CHECKING:
     from asynccvat.core.selections.selection import JobSelection as JobSelection
     from asynccvat.core.selections.selection import ProjectSelection as ProjectSelection
     from asynccvat.core.selections.selection import Selection as Selection
+    from asynccvat.core.specs import ExportSpec as ExportSpec
     from asynccvat.core.wire.retry import RetryPolicy as RetryPolicy
     from asynccvat.errors import AsyncCvatError as AsyncCvatError
     from asynccvat.errors import AuthenticationError as AuthenticationError
@@ -191,7 +191,7 @@ _NAMES_OF = {
     "asynccvat.core.cloud_options": ("CloudOptions",),
     "asynccvat.core.copy_options": ("CopyOptions",),
     "asynccvat.core.delete_options": ("DeleteOptions",),
-    "asynccvat.core.models": ("ExportSpec",),
+    "asynccvat.core.specs": ("ExportSpec",),
     "asynccvat.core.options": (
         "DownloadOptions",
         "MirrorOptions",

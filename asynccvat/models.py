@@ -10,20 +10,13 @@ from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.models import (
     About,
     AccessToken,
-    BackupSpec,
-    Cancellation,
     CloudStorage,
     DataMeta,
     Format,
     Formats,
     Job,
-    Operation,
     Owner,
     Project,
-    RequestAccepted,
-    RequestStatus,
-    ServerRequest,
-    TargetKind,
     Task,
     TaskListing,
     User,
@@ -46,7 +39,16 @@ from asynccvat.core.records.backups import (
     StoredBackup,
     TargetState,
 )
+from asynccvat.core.requests import (
+    Cancellation,
+    Operation,
+    RequestAccepted,
+    RequestStatus,
+    ServerRequest,
+)
 from asynccvat.core.scheduling.stalls import QueueStall
+from asynccvat.core.specs import BackupSpec
+from asynccvat.core.targets import TargetKind
 
 __all__ = [
     "About",

@@ -8,11 +8,12 @@ from asynccvat.api.arguments import check_client, checked_options
 from asynccvat.client import CvatClient
 from asynccvat.commands.export_to_cloud.run import CloudRun
 from asynccvat.core.cloud_options import CloudOptions
-from asynccvat.core.models import BackupSpec, ExportSpec, RequestSpec, TargetKind
 from asynccvat.core.numbers import whole
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.cloud import CloudPlan
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import BackupSpec, ExportSpec, RequestSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 from asynccvat.transfer.run import EventCallback, Run
 

@@ -6,7 +6,6 @@ from asynccvat.api.arguments import PathText, check_client, checked_options, che
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.commands.mirror.run import MirrorRun
-from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import (
     MirrorOptions,
 )
@@ -14,6 +13,7 @@ from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.records.remembered import Wanted
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import ExportSpec
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.run import EventCallback, Run
 

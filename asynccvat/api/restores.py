@@ -9,12 +9,12 @@ from asynccvat.client import CvatClient
 from asynccvat.commands.restore.annotations import AnnotationRestore
 from asynccvat.commands.restore.run import RestoreRun
 from asynccvat.commands.restore.sources import BackupChoice
-from asynccvat.core.models import TargetKind
 from asynccvat.core.numbers import whole
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.restore import RestorePlan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.core.restore_options import RestoreOptions
+from asynccvat.core.targets import TargetKind
 from asynccvat.transfer.run import EventCallback, Run
 
 

@@ -28,25 +28,19 @@ from asynccvat.core.annotations.counts import TaskAnnotations
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.environment import from_environment
 from asynccvat.core.models import (
-    CVAT,
     About,
     AccessToken,
-    BackupSpec,
-    Cancellation,
     CloudStorage,
     DataMeta,
-    ExportSpec,
     Formats,
     Job,
     Project,
-    RequestAccepted,
-    ServerRequest,
-    TargetKind,
     Task,
     TaskListing,
     User,
 )
 from asynccvat.core.numbers import whole
+from asynccvat.core.requests import Cancellation, RequestAccepted, ServerRequest
 from asynccvat.core.selections.selection import (
     REQUEST_ACTIONS,
     REQUEST_STATES,
@@ -57,6 +51,8 @@ from asynccvat.core.selections.selection import (
     check_text,
     check_word,
 )
+from asynccvat.core.specs import CVAT, BackupSpec, ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.headers import parse_headers
 from asynccvat.core.wire.proxies import Proxy
 from asynccvat.core.wire.retry import RetryPolicy

@@ -21,8 +21,9 @@ from asynccvat.client.tus import BegunUpload, PieceSender, SentFile, UploadPlace
 from asynccvat.client.upload_file import ByteSource
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.labels import Label
-from asynccvat.core.models import Project, RequestAccepted, RequestId, ServerRequest, Task
+from asynccvat.core.models import Project, Task
 from asynccvat.core.numbers import whole
+from asynccvat.core.requests import RequestAccepted, RequestId, ServerRequest
 from asynccvat.core.selections.selection import RequestSelection
 from asynccvat.core.wire.tus import ONE_REQUEST
 from asynccvat.errors import (

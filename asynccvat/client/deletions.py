@@ -7,8 +7,8 @@ import contextlib
 import msgspec
 
 from asynccvat.core.decoding import ObjectDecoder
-from asynccvat.core.models import TargetKind
 from asynccvat.core.numbers import whole
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, NotFoundError
 from asynccvat.http import Call, HttpSession
 

@@ -12,17 +12,11 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from asynccvat.client.lists import Lists
-from asynccvat.core.models import (
-    CVAT,
-    BucketKey,
-    ExportSpec,
-    RequestAccepted,
-    RequestId,
-    RequestSpec,
-    TargetKind,
-)
 from asynccvat.core.numbers import whole
+from asynccvat.core.requests import RequestAccepted, RequestId
 from asynccvat.core.selections.selection import RequestSelection
+from asynccvat.core.specs import CVAT, BucketKey, ExportSpec, RequestSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.responses import ByteRange, is_json
 from asynccvat.errors import (
     AsyncCvatError,

@@ -13,7 +13,7 @@ from datetime import datetime
 import msgspec
 
 from asynccvat.client.tus import UploadPlace
-from asynccvat.core.models import RequestAccepted, RequestId
+from asynccvat.core.requests import RequestAccepted, RequestId
 from asynccvat.core.wire.responses import is_json
 from asynccvat.errors import (
     AsyncCvatError,

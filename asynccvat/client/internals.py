@@ -18,21 +18,13 @@ from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
 from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.annotations.importers import importer_for
-from asynccvat.core.models import (
-    About,
-    AccessToken,
-    BucketKey,
-    Format,
-    Job,
-    Project,
-    RequestAccepted,
-    RequestSpec,
-    ServerRequest,
-    TargetKind,
-)
+from asynccvat.core.models import About, AccessToken, Format, Job, Project
 from asynccvat.core.numbers import whole
 from asynccvat.core.options import ImportMode
+from asynccvat.core.requests import RequestAccepted, ServerRequest
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, RequestSelection
+from asynccvat.core.specs import BucketKey, RequestSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.responses import ByteRange
 from asynccvat.core.wire.server_versions import version_problem
 from asynccvat.errors import AsyncCvatError, ConfigError

@@ -16,8 +16,9 @@ from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.empty_lists import warn_of_none
 from asynccvat.core.decoding import ObjectDecoder, PageDecoder, UnreadableEntry, read_entries
-from asynccvat.core.models import Format, Formats, Job, Project, ServerRequest, Task, TaskListing
+from asynccvat.core.models import Format, Formats, Job, Project, Task, TaskListing
 from asynccvat.core.numbers import whole
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.selections.matching import (
     job_check,
     project_check,

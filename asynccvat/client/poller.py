@@ -18,12 +18,13 @@ from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.client.client import CvatClient, internals
 from asynccvat.client.watched import WatchedRequest, bug, stuck, timed_out, vanished
-from asynccvat.core.models import RequestStatus, ServerRequest, TargetKind
+from asynccvat.core.requests import RequestStatus, ServerRequest
 from asynccvat.core.scheduling.in_flight import InFlight, RequestStage, StatusAnswer
 from asynccvat.core.scheduling.intervals import list_patience
 from asynccvat.core.scheduling.polling import Demand, Poll, PollMethod
 from asynccvat.core.scheduling.server_model import ServerModel
 from asynccvat.core.scheduling.stalls import QueueMovement, QueueStall, stall_of
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,

@@ -21,8 +21,10 @@ from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotat
 from asynccvat.core.backups.annotations import TaskLabel
 from asynccvat.core.backups.labels import BackupLabel
 from asynccvat.core.decoding import ObjectDecoder
-from asynccvat.core.models import RequestAccepted, ServerRequest, TargetKind, Task
+from asynccvat.core.models import Task
+from asynccvat.core.requests import RequestAccepted, ServerRequest
 from asynccvat.core.selections.selection import RequestSelection
+from asynccvat.core.targets import TargetKind
 from asynccvat.http import Call, HttpSession
 
 _TASK = ObjectDecoder(Task)

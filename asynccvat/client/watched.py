@@ -7,9 +7,10 @@ from datetime import datetime
 
 import anyio
 
-from asynccvat.core.models import ServerRequest, TargetKind
 from asynccvat.core.quantities import duration_text
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.scheduling.stalls import QueueStall
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from asynccvat.core.models import TargetKind
 from asynccvat.core.plans.comparison import ComparedTask
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError
 
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.targets import TargetKind
 
 
 class ProblemKind(StrEnum):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import aiohttp
 
-from asynccvat.core.models import TargetKind
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.headers import checked_headers
 from asynccvat.core.wire.proxies import Proxy
 from asynccvat.core.wire.responses import error_text

@@ -16,10 +16,10 @@ from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
 from asynccvat.core.delete_options import DeleteOptions
-from asynccvat.core.models import ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import ExportSpec
 from asynccvat.runfiles.mappings import MappingKey, MappingType
 from asynccvat.runfiles.value_types import (
     AddressType,

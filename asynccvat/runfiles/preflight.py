@@ -12,10 +12,11 @@ from functools import partial
 from asynccvat.api.uploads import plan_upload
 from asynccvat.client import internals
 from asynccvat.commands.restore.preparation import find_project
-from asynccvat.core.models import ExportSpec, Task
+from asynccvat.core.models import Task
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import AsyncCvatError, Problem
 from asynccvat.runfiles.accounts import Account
 from asynccvat.runfiles.steps import (

@@ -18,13 +18,13 @@ from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Switch, declared_options, make_options
 from asynccvat.core.delete_options import DeleteOptions
-from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.cloud import folder_of
 from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import BackupSpec, ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AnnotationFileError, ConfigError
 from asynccvat.runfiles.declarations import (

@@ -11,11 +11,11 @@ from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.delete_options import DeleteOptions
-from asynccvat.core.models import BackupSpec, ExportSpec
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.plans.delete import DeletePlan
 from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import BackupSpec, ExportSpec
 from asynccvat.runfiles.nodes import FilePosition
 from asynccvat.settings import SettingValue
 

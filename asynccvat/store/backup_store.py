@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 from asynccvat.aio.threads import in_limited_thread, in_thread
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.backups import (
     BackupReceipt,
     TargetState,
@@ -22,6 +21,7 @@ from asynccvat.core.records.backups import (
 )
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import backup_files, trees

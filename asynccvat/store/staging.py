@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asynccvat.core.models import ExportSpec
 from asynccvat.core.records.receipts import MemberRecord, Receipt
+from asynccvat.core.specs import ExportSpec
 from asynccvat.fs import files
 from asynccvat.store import trees
 from asynccvat.store.layout import (

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from asynccvat.archives import ArchiveReader, StagedArchive
-from asynccvat.core.models import BackupSpec, RequestSpec
 from asynccvat.core.plans.backup import size_notice
 from asynccvat.core.records.backups import (
     BackupReceipt,
@@ -21,6 +20,7 @@ from asynccvat.core.records.backups import (
     stamp_of,
 )
 from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.specs import BackupSpec, RequestSpec
 from asynccvat.http import ResultStream
 from asynccvat.store import BackupStore, Committed, StagedBackup
 from asynccvat.transfer.orders import Destination, Fetched, FetchOrder

@@ -19,11 +19,11 @@ from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
-from asynccvat.core.models import BackupSpec, RequestSpec
 from asynccvat.core.options import FetchOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
+from asynccvat.core.specs import BackupSpec, RequestSpec
 from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
 from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying

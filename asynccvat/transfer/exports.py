@@ -15,11 +15,12 @@ import anyio
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
-from asynccvat.core.models import RequestAccepted, RequestSpec, RequestStatus, ServerRequest
+from asynccvat.core.requests import RequestAccepted, RequestStatus, ServerRequest
 from asynccvat.core.scheduling.adoption import may_adopt
 from asynccvat.core.scheduling.intervals import list_patience
 from asynccvat.core.scheduling.result_dates import EarlierResults, ResultAge, ResultDates
 from asynccvat.core.scheduling.result_urls import ResultUrlTemplate
+from asynccvat.core.specs import RequestSpec
 from asynccvat.errors import (
     AsyncCvatError,
     ExportError,

@@ -13,8 +13,8 @@ import anyio
 
 from asynccvat.archives import ArchiveReader, StagedArchive
 from asynccvat.core.annotations.staged_counts import counting_rule
-from asynccvat.core.models import ExportSpec, RequestSpec
 from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, format_version
+from asynccvat.core.specs import ExportSpec, RequestSpec
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.http import ResultStream
 from asynccvat.store import Committed, KeptArchives, Staging, TaskStore

@@ -13,7 +13,7 @@ from asynccvat.client.imports import AnnotationUpload
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
 from asynccvat.core.annotations.import_failures import import_failure
-from asynccvat.core.models import RequestStatus, ServerRequest
+from asynccvat.core.requests import RequestStatus, ServerRequest
 from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Self, TypeVar
 
 from asynccvat.client.watched import WatchedRequest
-from asynccvat.core.models import RequestSpec
+from asynccvat.core.specs import RequestSpec
 from asynccvat.errors import AsyncCvatError, ExportNotReadyError, ResponseError
 from asynccvat.http import ResultStream
 from asynccvat.transfer.exports import ExportResult, Exports, Prediction

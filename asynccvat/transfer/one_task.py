@@ -15,9 +15,9 @@ from typing import Any
 import anyio
 
 from asynccvat.archives import StagedArchive
-from asynccvat.core.models import ExportSpec, RequestSpec
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.refresh import fingerprint_on_disk, fits_folder, is_worth_refreshing
+from asynccvat.core.specs import ExportSpec, RequestSpec
 from asynccvat.errors import (
     ArchiveError,
     AsyncCvatError,

@@ -13,9 +13,11 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from asynccvat.archives import StagedArchive
-from asynccvat.core.models import RequestSpec, TargetKind, Task
+from asynccvat.core.models import Task
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.specs import RequestSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError
 from asynccvat.http import ResultStream
 from asynccvat.store import Committed, StagingStore

@@ -16,7 +16,7 @@ from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
-from asynccvat.core.models import RequestAccepted
+from asynccvat.core.requests import RequestAccepted
 from asynccvat.errors import AsyncCvatError, ExportError
 from asynccvat.http import impatient
 

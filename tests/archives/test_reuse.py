@@ -13,8 +13,8 @@ import pytest
 from archive_site import RESULT, ArchiveSite, keeping, numbered
 
 from asynccvat.archives import StagedArchive, reuse
-from asynccvat.core.models import ExportSpec
 from asynccvat.core.records.receipts import Receipt, ReceiptHead
+from asynccvat.core.specs import ExportSpec
 from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import DiskFullError, StoreError
 from asynccvat.fs import files

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.core.archive_limits import ArchiveLimits
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.backups import TargetState
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     ArchiveLimitError,
     IntegrityError,

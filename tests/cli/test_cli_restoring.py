@@ -176,7 +176,8 @@ def test_a_quota_and_a_missing_permission_are_one_clear_line_each(
     assert "1 task (1 restored)" in full.out
     assert full.err == (
         "warning: 3 tasks, 1, 2, 3, are still at the server, and will be there twice. Give "
-        f"--missing to restore only what the server lacks.\n{start}Maximum number of tasks reached: 4. Make room at the server, or use another "
+        "--missing to restore only what the server lacks.\n"
+        f"{start}Maximum number of tasks reached: 4. Make room at the server, or use another "
         "account or organization.\n"
     )
     assert refused.err == (

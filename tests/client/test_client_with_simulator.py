@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.models import Cancellation, ExportSpec
+from asynccvat.core.requests import Cancellation
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import AuthenticationError, ExportExpiredError, NotFoundError
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 

@@ -8,7 +8,8 @@ import pytest
 from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, reply
 
-from asynccvat.core.models import ExportSpec, RequestAccepted, RequestStatus
+from asynccvat.core.requests import RequestAccepted, RequestStatus
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import (
     ConfigError,
     NotFoundError,

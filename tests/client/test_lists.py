@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from scripted import Connect, ScriptedServer, page, reply
 
-from asynccvat.core.models import Cancellation
+from asynccvat.core.requests import Cancellation
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import NotFoundError, ProtocolError, ResponseError, ServerError

@@ -11,15 +11,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from asynccvat.core.decoding import PageDecoder
-from asynccvat.core.models import (
-    About,
-    DataMeta,
-    Formats,
-    Project,
-    ServerRequest,
-    Task,
-    User,
-)
+from asynccvat.core.models import About, DataMeta, Formats, Project, Task, User
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.wire.responses import error_text, is_json, parse_date
 
 KINDS: dict[str, Any] = {

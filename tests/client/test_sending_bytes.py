@@ -18,7 +18,7 @@ from asynccvat.client.finishing import UploadFinish
 from asynccvat.client.tus import BegunUpload, PieceSender, UploadPlace
 from asynccvat.client.upload_file import LocalFile
 from asynccvat.client.upload_starts import UploadStarts
-from asynccvat.core.models import RequestAccepted
+from asynccvat.core.requests import RequestAccepted
 from asynccvat.errors import (
     ProtocolError,
     RequestUncertainError,

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.decoding import PageDecoder
-from asynccvat.core.models import ExportSpec, Project, RequestStatus, ServerRequest, Task
+from asynccvat.core.models import Project, Task
+from asynccvat.core.requests import RequestStatus, ServerRequest
 from asynccvat.core.selections.selection import (
     JobSelection,
     ProjectSelection,
@@ -21,6 +22,7 @@ from asynccvat.core.selections.selection import (
     after,
     id_batches,
 )
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import ConfigError
 
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.decoding import UNREADABLE, ListPage, ObjectDecoder, PageDecoder
-from asynccvat.core.models import DataMeta, Job, Operation, Owner, Project, ServerRequest, Task
+from asynccvat.core.models import DataMeta, Job, Owner, Project, Task
+from asynccvat.core.requests import Operation, ServerRequest
 from asynccvat.core.selections.matching import job_check, project_check, request_check, task_check
 from asynccvat.core.selections.selection import (
     JobSelection,

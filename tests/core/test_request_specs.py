@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat.core.models import (
-    BackupSpec,
-    BucketKey,
-    ExportSpec,
-    Job,
-    Operation,
-    TargetKind,
-    Task,
-    TaskListing,
-)
+from asynccvat.core.models import Job, Task, TaskListing
 from asynccvat.core.plans.cloud import CloudRecord, folder_of, plan_writes, read_records
 from asynccvat.core.plans.targets import JobAsTask, folder_name, job_as_task, task_of_folder
+from asynccvat.core.requests import Operation
+from asynccvat.core.specs import BackupSpec, BucketKey, ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError
 
 

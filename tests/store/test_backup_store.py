@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from destinations import ORIGIN, Crash, Disk, failing, open_store, put
 
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.backups import (
     BackupCondition,
     BackupReceipt,
@@ -22,6 +21,7 @@ from asynccvat.core.records.backups import (
 )
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError, DiskFullError, StoreError
 from asynccvat.fs import files
 from asynccvat.store import Committed

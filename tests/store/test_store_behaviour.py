@@ -34,9 +34,9 @@ from destinations import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportSpec
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.records.receipts import Receipt
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import (
     ConfigError,
     DiskFullError,

@@ -11,7 +11,7 @@ from engine_serving import QUICK, Log, error, files, serving
 import asynccvat as ac
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import poller
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.scheduling.in_flight import InFlight
 from asynccvat.core.scheduling.polling import Poll
 from asynccvat.events import ExportRequested

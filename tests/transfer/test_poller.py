@@ -15,7 +15,7 @@ from engine_serving import Serving, serving, until
 import asynccvat as ac
 from asynccvat.client.poller import Poller
 from asynccvat.client.watched import WatchedRequest
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.scheduling import intervals
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.wire.retry import RetryPolicy

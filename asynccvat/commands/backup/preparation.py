@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.backup_options import BackupOptions
-from asynccvat.core.models import Project, TargetKind, Task, TaskListing
+from asynccvat.core.models import Project, Task, TaskListing
 from asynccvat.core.plans.backup import BackupPlan, absent_notice, by_target, plan_backup
 from asynccvat.core.plans.mirror import Fetch, Keep, Refuse, Skip
 from asynccvat.core.records.backup_settings import SettledSelection, settle_selection
 from asynccvat.core.records.backups import StoredBackup, TargetState
 from asynccvat.core.selections.selection import ProjectSelection, Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import BackupStore
 from asynccvat.transfer.backup_states import project_states, task_states

@@ -15,7 +15,6 @@ from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.backup.preparation import prepare, settle_with
 from asynccvat.core.backup_options import BackupOptions
-from asynccvat.core.models import BackupSpec
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.backup import (
@@ -30,6 +29,7 @@ from asynccvat.core.plans.mirror import Fetch, Keep, Refuse, Skip, longest_first
 from asynccvat.core.records.backups import StoredBackup
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import BackupSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, NotFoundError, StoreError
 from asynccvat.store import BackupStore

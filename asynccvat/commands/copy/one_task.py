@@ -23,7 +23,7 @@ from asynccvat.commands.copy.removal import CopyRemover
 from asynccvat.commands.copy.sending import BackupSender, PassedBackup
 from asynccvat.commands.copy.state import BothSides
 from asynccvat.commands.restore.making import BackupMaker
-from asynccvat.core.models import TargetKind, Task
+from asynccvat.core.models import Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.comparison import ComparedTask
 from asynccvat.core.plans.copy_steps import (
@@ -43,6 +43,7 @@ from asynccvat.core.records.copies import (
     target_state,
 )
 from asynccvat.core.records.restores import Failed
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
     CopyDiffersError,

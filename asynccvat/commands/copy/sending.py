@@ -26,8 +26,9 @@ from asynccvat.client.upload_file import ByteSource, LocalFile
 from asynccvat.commands.copy.state import BothSides
 from asynccvat.commands.restore.zip_files import check_members
 from asynccvat.core.archive_limits import ArchiveLimits
-from asynccvat.core.models import BackupSpec, TargetKind
 from asynccvat.core.records.restores import Failed, Sending
+from asynccvat.core.specs import BackupSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     ArchiveError,

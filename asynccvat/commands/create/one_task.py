@@ -22,7 +22,7 @@ from asynccvat.commands.create.context import CreateContext
 from asynccvat.commands.create.frames import checked_frames
 from asynccvat.commands.create.zip_source import ZipOfFiles
 from asynccvat.core.media.kinds import MediaKind
-from asynccvat.core.models import RequestAccepted, RequestStatus, ServerRequest, Task
+from asynccvat.core.models import Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.create import CreateStep, CreateStepKind, lost_tasks
 from asynccvat.core.plans.create_refusals import several
@@ -36,6 +36,7 @@ from asynccvat.core.records.creations import (
     TaskDone,
     TaskMade,
 )
+from asynccvat.core.requests import RequestAccepted, RequestStatus, ServerRequest
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import (
     CreationFailedError,

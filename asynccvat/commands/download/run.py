@@ -15,7 +15,7 @@ import msgspec
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.models import ExportSpec, Task
+from asynccvat.core.models import Task
 from asynccvat.core.options import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
@@ -23,6 +23,7 @@ from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.download import DownloadChoice, DownloadPlan, PlannedDownload, choose_step
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,

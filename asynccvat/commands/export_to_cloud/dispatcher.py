@@ -15,7 +15,6 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.commands.export_to_cloud.objects import ObjectLookup
 from asynccvat.core.cloud_options import CloudOptions
-from asynccvat.core.models import BucketKey, RequestSpec, RequestStatus, ServerRequest
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.cloud import (
     EXPLANATIONS,
@@ -24,7 +23,9 @@ from asynccvat.core.plans.cloud import (
     CloudStep,
     described,
 )
+from asynccvat.core.requests import RequestStatus, ServerRequest
 from asynccvat.core.scheduling.polling import Demand
+from asynccvat.core.specs import BucketKey, RequestSpec
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
     AsyncCvatError,

@@ -16,7 +16,6 @@ from asynccvat.commands.export_to_cloud.dispatcher import CloudDispatcher, faile
 from asynccvat.commands.export_to_cloud.objects import ObjectLookup
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
 from asynccvat.core.cloud_options import RECORD_SUFFIX, CloudOptions
-from asynccvat.core.models import ExportSpec, RequestSpec, TargetKind
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.cloud import (
     CloudPlan,
@@ -28,6 +27,8 @@ from asynccvat.core.plans.cloud import (
     read_records,
 )
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import ExportSpec, RequestSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,

@@ -18,7 +18,6 @@ from asynccvat.client.tus import BegunUpload, SentFile
 from asynccvat.client.upload_file import LocalFile
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.core.annotations.import_failures import import_failure
-from asynccvat.core.models import RequestAccepted, RequestStatus, ServerRequest, TargetKind
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.import_dataset import (
     DatasetReason,
@@ -28,7 +27,9 @@ from asynccvat.core.plans.import_dataset import (
     made_after,
 )
 from asynccvat.core.records.restores import Accepted, Done, Failed, Requesting, Sending
+from asynccvat.core.requests import RequestAccepted, RequestStatus, ServerRequest
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     ExportExpiredError,
     ExportTimeoutError,

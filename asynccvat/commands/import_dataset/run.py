@@ -18,7 +18,7 @@ from asynccvat.client.upload_file import LocalFile
 from asynccvat.commands.import_dataset.one_file import DatasetImporter, DatasetOrder
 from asynccvat.commands.restore.preparation import find_project
 from asynccvat.commands.restore.records import IMPORTS, RestoreJournal, journal_folder
-from asynccvat.core.models import Format, Project, TargetKind
+from asynccvat.core.models import Format, Project
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.import_dataset import (
     DatasetCandidate,
@@ -31,6 +31,7 @@ from asynccvat.core.plans.import_dataset import (
 )
 from asynccvat.core.plans.restore import too_large
 from asynccvat.core.restore_options import ImportOptions
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,
     BackupFileError,

@@ -9,10 +9,11 @@ from datetime import datetime
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.models import TargetKind, Task, TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.plans.targets import by_project, job_as_task, project_as_task
 from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
+from asynccvat.core.targets import TargetKind
 
 # Ids in one query: CVAT's nginx refuses request lines beyond 8 KiB.
 _IDS_AT_ONCE = 300

@@ -14,7 +14,7 @@ from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
-from asynccvat.core.models import ExportSpec, TargetKind, TaskListing
+from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.flavours import flattening
@@ -29,6 +29,8 @@ from asynccvat.core.plans.targets import folder_name, task_of_folder
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Settled, Wanted, settle
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
 

@@ -16,7 +16,6 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
-from asynccvat.core.models import TargetKind
 from asynccvat.core.options import UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import (
@@ -33,6 +32,7 @@ from asynccvat.core.plans.mirror import (
 )
 from asynccvat.core.plans.targets import JobAsTask
 from asynccvat.core.records.remembered import Settled, Wanted, settle
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
     AsyncCvatError,

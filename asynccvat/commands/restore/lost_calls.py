@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 import msgspec
 
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.models import ServerRequest, TargetKind
 from asynccvat.core.plans.restore import restores_since
 from asynccvat.core.records.restores import Requesting, RestoreStates
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.selections.selection import ProjectSelection, Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import NotFoundError, RequestUncertainError
 

@@ -21,8 +21,9 @@ from asynccvat.client.tus import SentFile
 from asynccvat.commands.restore.lost_calls import FoundMadeError, LostRestores
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.core.annotations.import_failures import import_failure
-from asynccvat.core.models import RequestAccepted, RequestStatus, ServerRequest, TargetKind
 from asynccvat.core.records.restores import Accepted, Failed, Made, Requesting
+from asynccvat.core.requests import RequestAccepted, RequestStatus, ServerRequest
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,
     ExportExpiredError,

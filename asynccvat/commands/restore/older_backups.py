@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from asynccvat.commands.restore.zip_files import check_members, read_backup
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.backups import moment_of
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import BackupFileError
 
 

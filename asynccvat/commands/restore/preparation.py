@@ -20,7 +20,7 @@ from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource
 from asynccvat.commands.restore.zip_files import BackupZip, read_backup
 from asynccvat.core.backups.labels import BackupLabel
-from asynccvat.core.models import Project, TargetKind
+from asynccvat.core.models import Project
 from asynccvat.core.plans.restore import (
     RefuseRestore,
     Restore,
@@ -31,6 +31,7 @@ from asynccvat.core.plans.restore import (
 )
 from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import ProjectSelection, Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import BackupFileError, ConfigError
 from asynccvat.events import Event, ListingRead, Planned

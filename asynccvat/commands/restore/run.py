@@ -12,7 +12,6 @@ from asynccvat.commands.restore.dispatcher import RestoreDispatcher, failed
 from asynccvat.commands.restore.preparation import RestorePreparation
 from asynccvat.commands.restore.records import RESTORES, RestoreJournal, journal_folder
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_sources
-from asynccvat.core.models import TargetKind
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.restore import (
     RefuseRestore,
@@ -20,6 +19,7 @@ from asynccvat.core.plans.restore import (
     SkipRestore,
 )
 from asynccvat.core.restore_options import RestoreOptions
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.run import Run

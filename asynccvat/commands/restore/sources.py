@@ -11,7 +11,6 @@ from pathlib import Path
 
 from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
-from asynccvat.core.models import TargetKind
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.backups import (
     BackupCondition,
@@ -21,6 +20,7 @@ from asynccvat.core.records.backups import (
     stamp_of,
     target_of,
 )
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import BackupFileError, ConfigError
 from asynccvat.store import BackupStore

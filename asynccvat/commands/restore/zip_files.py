@@ -25,7 +25,7 @@ from asynccvat.core.backups.contents import (
     read_task,
     task_folders,
 )
-from asynccvat.core.models import TargetKind
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import BackupFileError
 
 _LOCAL_HEADER = b"PK\x03\x04"

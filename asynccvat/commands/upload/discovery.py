@@ -18,12 +18,13 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
 from asynccvat.core.annotations.importers import importer_name
-from asynccvat.core.models import ExportSpec, TargetKind
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.specs import ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.store import MirrorStore, ReplacedAnnotations
 from asynccvat.store.placement import is_destination

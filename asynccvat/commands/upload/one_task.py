@@ -23,11 +23,11 @@ from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.commands.upload.replacement import Replacement
 from asynccvat.commands.upload.task_dates import TaskDates
 from asynccvat.core.annotations.files import FileKind
-from asynccvat.core.models import ServerRequest
 from asynccvat.core.options import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.upload import Upload
 from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.requests import ServerRequest
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import Event, UploadProgress, UploadStarted
 from asynccvat.store import ReplacedAnnotations

@@ -14,8 +14,8 @@ from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import find_source, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.commands.upload.replacement import Replacement
-from asynccvat.core.models import ServerRequest
 from asynccvat.core.options import UploadOptions
+from asynccvat.core.requests import ServerRequest
 from asynccvat.errors import AsyncCvatError
 from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.imports import Imports

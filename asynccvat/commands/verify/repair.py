@@ -14,7 +14,7 @@ from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.archive_limits import ArchiveLimits
-from asynccvat.core.models import TargetKind, TaskListing
+from asynccvat.core.models import TaskListing
 from asynccvat.core.options import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.removals import gone_candidates
@@ -25,6 +25,7 @@ from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Remembered, Wanted
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.events import DestinationSettled, Event, RunFinished, Warned
 from asynccvat.transfer.run import Run

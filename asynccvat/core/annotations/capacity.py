@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.annotations.file_counts import FileCounts
-from asynccvat.core.models import CVAT_IMAGES, CVAT_VIDEO
+from asynccvat.core.specs import CVAT_IMAGES, CVAT_VIDEO
 
 DATUMARO = "Datumaro 1.0"
 

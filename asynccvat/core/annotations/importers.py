@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 
-from asynccvat.core.models import CVAT, Format, Formats
+from asynccvat.core.models import Format, Formats
+from asynccvat.core.specs import CVAT
 from asynccvat.errors import ConfigError
 
 _CVAT_IMPORTER = "CVAT 1.1"

@@ -16,7 +16,7 @@ import msgspec
 
 from asynccvat.core.backups.labels import BackupLabel
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import TargetKind
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import BackupFileError
 
 BACKUP_VERSION = "1.0"

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.backup_options import BackupOptions, Retention
-from asynccvat.core.models import TargetKind, TaskListing
+from asynccvat.core.models import TaskListing
 from asynccvat.core.plans.backup_states import outdated
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -35,6 +35,7 @@ from asynccvat.core.records.backups import (
     backup_folder,
 )
 from asynccvat.core.restore_options import DEFAULT_UPLOAD_LIMIT
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 
 BACKUP_EXPLANATIONS: Mapping[Reason, str] = {

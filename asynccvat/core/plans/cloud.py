@@ -14,15 +14,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import (
-    BackupSpec,
-    Formats,
-    RequestSpec,
-    TargetKind,
-    Task,
-    TaskListing,
-)
+from asynccvat.core.models import Formats, Task, TaskListing
 from asynccvat.core.plans.dimensions import other_dimension
+from asynccvat.core.specs import BackupSpec, RequestSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 _MOST_FOLDER_BYTES = 960

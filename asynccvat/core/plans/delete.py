@@ -14,9 +14,9 @@ from typing import Any, Self
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import TargetKind
 from asynccvat.core.plans.backup_states import outdated
 from asynccvat.core.records.backups import TargetState
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 PLAN_VERSION = 1

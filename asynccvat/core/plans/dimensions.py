@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from asynccvat.core.models import ExportSpec, Format, Formats, Task
+from asynccvat.core.models import Format, Formats, Task
 from asynccvat.core.plans.mirror import Fetch, Keep, MirrorStep, Plan, Reason, Refuse, Skip
+from asynccvat.core.specs import ExportSpec
 
 _NAMED_FORMATS = 3
 _WAY_OUT = "Fetch it into a folder of its own"

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from asynccvat.core.annotations.capacity import export_keeps_tracks
 from asynccvat.core.annotations.counts import enumeration
-from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.plans.mirror import Fetch, Plan
 from asynccvat.core.plans.targets import MIXED
+from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.texts import first_few
 
 _NAMED = 5

@@ -13,8 +13,9 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from asynccvat.core.models import ServerRequest, Task
+from asynccvat.core.models import Task
 from asynccvat.core.records.restores import RestoreState
+from asynccvat.core.requests import ServerRequest
 from asynccvat.errors import AsyncCvatError, RequestUncertainError, RestoreError
 
 _IMPORTS = "import:dataset"

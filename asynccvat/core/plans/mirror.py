@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.removals import Presence, removals_refused
 from asynccvat.core.plans.targets import folder_name, folder_of_id
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.specs import ExportSpec
+from asynccvat.core.targets import TargetKind
 
 
 class FolderState(StrEnum):

@@ -22,9 +22,10 @@ from datetime import datetime
 
 import msgspec
 
-from asynccvat.core.models import CVAT_IMAGES, CVAT_VIDEO, DataMeta, ExportSpec, Task
+from asynccvat.core.models import DataMeta, Task
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.specs import CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 
 REFRESH_FROM = 4 * 1024 * 1024
 """Bytes of media from which a refresh pays.

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from asynccvat.core.models import ExportSpec, TargetKind
 from asynccvat.core.options import DEFAULT_PREFIX
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.specs import ExportSpec
+from asynccvat.core.targets import TargetKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

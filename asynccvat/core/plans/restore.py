@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 
 from asynccvat.core.backups.contents import BackupContents, KindCounts, TaskContents
 from asynccvat.core.backups.labels import BackupLabel, label_problems
-from asynccvat.core.models import Job, ServerRequest, TargetKind
+from asynccvat.core.models import Job
 from asynccvat.core.records.restores import Done, RestoreState
+from asynccvat.core.requests import ServerRequest
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import AsyncCvatError, BackupFileError, RestoreError, UploadTooLargeError
 

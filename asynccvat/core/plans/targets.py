@@ -13,8 +13,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from asynccvat.core.models import Job, Project, TargetKind, Task
+from asynccvat.core.models import Job, Project, Task
 from asynccvat.core.paths import task_folder_name
+from asynccvat.core.targets import TargetKind
 
 MIXED = "mixed"
 """The mode of a project that holds images and videos."""

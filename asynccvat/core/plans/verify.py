@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.outcomes import TaskOutcome, error_record
 from asynccvat.core.plans.mirror import EXPLANATIONS, Reason, differs
 from asynccvat.core.plans.targets import shown_date, task_of_folder
 from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.specs import ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError
 
 SLICE_BYTES = 64 * 1024 * 1024

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
 BACKUP_VERSION = 1

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import ExportSpec, TargetKind, share
+from asynccvat.core.models import share
+from asynccvat.core.specs import ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
 RECEIPT_VERSION = 3

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from asynccvat.core import quantities
-from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec, TargetKind
 from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
 from asynccvat.core.records.lasting_selections import (
     Difference,
@@ -30,6 +29,8 @@ from asynccvat.core.records.lasting_selections import (
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 

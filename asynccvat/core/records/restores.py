@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import TargetKind
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
 RESTORED_VERSION = 1

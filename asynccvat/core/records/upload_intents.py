@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.requests import ServerRequest
 
 INTENT_VERSION = 1
 

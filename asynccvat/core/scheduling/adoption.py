@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.requests import ServerRequest
 
 # The Date header has whole seconds only.
 _DATE_RESOLUTION = timedelta(seconds=1)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.requests import ServerRequest
 
 _SECOND = timedelta(seconds=1)
 # The clocks behind the dates may differ by a little: those of a proxy, a file server, a worker.

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from asynccvat.core.models import RequestStatus, ServerRequest
 from asynccvat.core.quantities import duration_text
+from asynccvat.core.requests import RequestStatus, ServerRequest
 
 SAY_AFTER = 300.0
 """Seconds without movement after which a user is told. Exports that take minutes are common."""

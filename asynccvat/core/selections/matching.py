@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from asynccvat.core.models import Job, Owner, Project, ServerRequest, Task
+from asynccvat.core.models import Job, Owner, Project, Task
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.selections.selection import (
     JobSelection,
     ProjectSelection,

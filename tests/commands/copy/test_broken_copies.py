@@ -20,11 +20,11 @@ from asynccvat.archives.relay import MemberCheck
 from asynccvat.client import internals
 from asynccvat.commands.copy.state import CopyState, side_of
 from asynccvat.core.archive_limits import ArchiveLimits
-from asynccvat.core.models import TargetKind
 from asynccvat.core.outcomes import Action, RunReport
 from asynccvat.core.paths import NameRules
 from asynccvat.core.records.copies import Begun, source_state
 from asynccvat.core.records.restores import Requesting, Sending
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.tus import ONE_REQUEST
 from asynccvat.core.zip import Directory, read_directory
 from asynccvat.errors import CopyError, IntegrityError, RequestUncertainError

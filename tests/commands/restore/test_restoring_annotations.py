@@ -13,8 +13,8 @@ from restoring import backup, store_backup
 import asynccvat as ac
 from asynccvat.client import internals
 from asynccvat.core.backups.annotations import essence
-from asynccvat.core.models import BackupSpec
 from asynccvat.core.records.replaced import content_digest
+from asynccvat.core.specs import BackupSpec
 
 pytestmark = pytest.mark.anyio
 

@@ -19,8 +19,9 @@ from asynccvat.core.backups.contents import (
     task_folders,
 )
 from asynccvat.core.backups.labels import BackupAttribute, BackupLabel, label_problems
-from asynccvat.core.models import Job, TargetKind
+from asynccvat.core.models import Job
 from asynccvat.core.plans.restore import RestoredTask, differences, project_differences
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import BackupFileError
 
 

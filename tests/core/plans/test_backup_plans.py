@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.backup_options import BackupOptions
-from asynccvat.core.models import DataMeta, Job, Project, TargetKind, Task, TaskListing
+from asynccvat.core.models import DataMeta, Job, Project, Task, TaskListing
 from asynccvat.core.plans.backup import absent_notice, plan_backup, size_notice
 from asynccvat.core.plans.backup_states import outdated, project_state, task_state
 from asynccvat.core.plans.mirror import Fetch, Keep, Reason
@@ -22,6 +22,7 @@ from asynccvat.core.records.backups import (
     backup_folder,
     stamp_of,
 )
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 NOW = datetime(2026, 11, 30, 3, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asynccvat.core.models import Operation, ServerRequest, TargetKind, Task
+from asynccvat.core.models import Task
 from asynccvat.core.plans.import_dataset import (
     DatasetCandidate,
     ImportDataset,
@@ -21,6 +21,8 @@ from asynccvat.core.plans.import_dataset import (
     plan_datasets,
 )
 from asynccvat.core.records.restores import Done, Requesting, RestoreState, Sending
+from asynccvat.core.requests import Operation, ServerRequest
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import BackupFileError
 
 DONE = RestoreState(done=Done(key="k", kind=TargetKind.PROJECT))

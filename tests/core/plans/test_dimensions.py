@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat.core.models import ExportSpec, Format, Formats, Task, TaskListing
+from asynccvat.core.models import Format, Formats, Task, TaskListing
 from asynccvat.core.plans.dimensions import (
     needs_formats,
     other_dimension,
@@ -12,6 +12,7 @@ from asynccvat.core.plans.dimensions import (
 )
 from asynccvat.core.plans.mirror import Fetch, Keep, MirrorStep, Plan, Reason, Refuse, Remove, Skip
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.specs import ExportSpec
 
 COCO = ExportSpec("COCO 1.0")
 FORMATS = Formats(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat.core.models import ExportSpec, Task, TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import Fetch, Plan, Reason
+from asynccvat.core.specs import ExportSpec
 
 
 def plan(*modes: str | None) -> Plan:

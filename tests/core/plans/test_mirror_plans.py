@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportSpec, Task, TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -29,6 +29,7 @@ from asynccvat.core.plans.mirror import (
 )
 from asynccvat.core.plans.removals import Presence, absence_notice, gone_candidates
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import ConfigError
 
 SPEC = ExportSpec("COCO 1.0", images=True)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from asynccvat.core.models import DataMeta, ExportSpec, Task
+from asynccvat.core.models import DataMeta, Task
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.plans.refresh import (
     REFRESH_FROM,
@@ -20,6 +20,7 @@ from asynccvat.core.plans.refresh import (
     media_fingerprint,
 )
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
+from asynccvat.core.specs import ExportSpec
 
 SPEC = ExportSpec("COCO 1.0", images=True)
 TASK = Task(id=7, size=3, updated_date="2026-11-23T12:00:00.5Z", subset="train")

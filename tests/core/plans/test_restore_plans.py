@@ -10,7 +10,6 @@ import pytest
 
 from asynccvat.core.backups.contents import BackupContents, KindCounts, TaskContents
 from asynccvat.core.backups.labels import BackupLabel
-from asynccvat.core.models import Operation, ServerRequest, TargetKind
 from asynccvat.core.plans.restore import (
     RefuseRestore,
     Restore,
@@ -22,6 +21,8 @@ from asynccvat.core.plans.restore import (
     restores_since,
 )
 from asynccvat.core.records.restores import Done, RestoreState, Sending
+from asynccvat.core.requests import Operation, ServerRequest
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import BackupFileError
 
 CAR = BackupLabel(name="car")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportSpec, Task, TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.options import MirrorOptions, UploadOptions
 from asynccvat.core.plans.mirror import Fetch, FolderState, Reason, plan_mirror
 from asynccvat.core.plans.upload import (
@@ -29,6 +29,7 @@ from asynccvat.core.records.receipts import (
     decode_receipt,
     encode_receipt,
 )
+from asynccvat.core.specs import ExportSpec
 from asynccvat.core.wire.tus import ONE_REQUEST, chunk_length, metadata, read_offset
 from asynccvat.errors import (
     AnnotationFileError,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core import problems
-from asynccvat.core.models import ExportSpec, TargetKind, Task, TaskListing
+from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans import verify as verifying
 from asynccvat.core.plans.repair import RepairGroup, after_repair, plan_repairs
@@ -27,6 +27,8 @@ from asynccvat.core.records.verify_journal import (
     encode_journal,
     encode_line,
 )
+from asynccvat.core.specs import ExportSpec
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
 pytestmark = pytest.mark.proof("Verify")

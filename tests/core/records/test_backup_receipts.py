@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.backups import (
     BackupReceipt,
     PartRecord,
@@ -26,6 +25,7 @@ from asynccvat.core.records.backups import (
     target_of,
 )
 from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
 STATE = TargetState(updated_date="v1", jobs="j", media="m", frames=5, job_count=1)

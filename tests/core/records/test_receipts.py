@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ExportSpec
 from asynccvat.core.records.receipts import (
     MemberRecord,
     Receipt,
@@ -18,6 +17,7 @@ from asynccvat.core.records.receipts import (
     encode_receipt,
     format_version,
 )
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import StoreError
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)

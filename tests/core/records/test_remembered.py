@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.options import MirrorOptions
 from asynccvat.core.records.lasting_selections import LastingSelection
 from asynccvat.core.records.receipts import ReceiptHead
@@ -22,6 +21,7 @@ from asynccvat.core.records.remembered import (
     settle,
 )
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 pytestmark = pytest.mark.proof("Destinations")

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from asynccvat.core.models import TargetKind
 from asynccvat.core.records.restores import (
     Accepted,
     Done,
@@ -22,6 +21,7 @@ from asynccvat.core.records.restores import (
     read_lines,
     restored_json,
 )
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
 SENDING = Sending(key="a", size=5, mtime_ns=6, file_id="f", address="/api/tasks/backup/f")

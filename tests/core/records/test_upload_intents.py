@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from asynccvat.core.models import ServerRequest
 from asynccvat.core.records.upload_intents import (
     UploadIntent,
     decode_intent,
@@ -15,6 +14,7 @@ from asynccvat.core.records.upload_intents import (
     is_own_change,
     next_intent,
 )
+from asynccvat.core.requests import ServerRequest
 
 AT = datetime(2026, 1, 1, 2, 0, 0, tzinfo=UTC)
 INTENT = UploadIntent(mirrored_date="u1", requested=(AT - timedelta(hours=1), AT))

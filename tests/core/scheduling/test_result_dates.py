@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.scheduling.result_dates import EarlierResults, ResultAge, ResultDates
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.models import ServerRequest
+from asynccvat.core.requests import ServerRequest
 from asynccvat.core.scheduling.admission import FIRST_LIMIT, MOST_IN_FLIGHT, exports_allowed
 from asynccvat.core.scheduling.adoption import may_adopt
 from asynccvat.core.scheduling.end_times import PendingRequest, ServerQueue, due_times

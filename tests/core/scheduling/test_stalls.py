@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from asynccvat.core.models import Operation, ServerRequest
+from asynccvat.core.requests import Operation, ServerRequest
 from asynccvat.core.scheduling.stalls import (
     SAY_AFTER,
     QueueMovement,
