@@ -113,22 +113,22 @@ if TYPE_CHECKING:
     from asynccvat.client import CvatClient as CvatClient
     from asynccvat.commands.verify.run import verify as verify
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
-    from asynccvat.core.backup_options import BackupOptions as BackupOptions
-    from asynccvat.core.cloud_options import CloudOptions as CloudOptions
-    from asynccvat.core.copy_options import CopyOptions as CopyOptions
-    from asynccvat.core.create_options import CreateOptions as CreateOptions
-    from asynccvat.core.delete_options import DeleteOptions as DeleteOptions
-    from asynccvat.core.options import DownloadOptions as DownloadOptions
-    from asynccvat.core.options import MirrorOptions as MirrorOptions
-    from asynccvat.core.options import TransferOptions as TransferOptions
-    from asynccvat.core.options import UploadOptions as UploadOptions
+    from asynccvat.core.options.backup import BackupOptions as BackupOptions
+    from asynccvat.core.options.cloud import CloudOptions as CloudOptions
+    from asynccvat.core.options.copy import CopyOptions as CopyOptions
+    from asynccvat.core.options.create import CreateOptions as CreateOptions
+    from asynccvat.core.options.delete import DeleteOptions as DeleteOptions
+    from asynccvat.core.options.mirror import DownloadOptions as DownloadOptions
+    from asynccvat.core.options.mirror import MirrorOptions as MirrorOptions
+    from asynccvat.core.options.restore import ImportOptions as ImportOptions
+    from asynccvat.core.options.restore import RestoreOptions as RestoreOptions
+    from asynccvat.core.options.transfer import TransferOptions as TransferOptions
+    from asynccvat.core.options.upload import UploadOptions as UploadOptions
     from asynccvat.core.outcomes import Action as Action
     from asynccvat.core.outcomes import RunReport as RunReport
     from asynccvat.core.outcomes import TaskOutcome as TaskOutcome
     from asynccvat.core.outcomes import TasksFailedError as TasksFailedError
     from asynccvat.core.plans.verify import VerifyReport as VerifyReport
-    from asynccvat.core.restore_options import ImportOptions as ImportOptions
-    from asynccvat.core.restore_options import RestoreOptions as RestoreOptions
     from asynccvat.core.selections.selection import JobSelection as JobSelection
     from asynccvat.core.selections.selection import ProjectSelection as ProjectSelection
     from asynccvat.core.selections.selection import Selection as Selection
@@ -181,25 +181,22 @@ _NAMES_OF = {
     "asynccvat.client": ("CvatClient",),
     "asynccvat.commands.verify.run": ("verify",),
     "asynccvat.core.archive_limits": ("ArchiveLimits",),
-    "asynccvat.core.backup_options": ("BackupOptions",),
-    "asynccvat.core.create_options": ("CreateOptions",),
+    "asynccvat.core.options.backup": ("BackupOptions",),
+    "asynccvat.core.options.create": ("CreateOptions",),
     "asynccvat.api.cloud_exports": (
         "export_to_cloud",
         "open_export_to_cloud",
         "plan_export_to_cloud",
     ),
-    "asynccvat.core.cloud_options": ("CloudOptions",),
-    "asynccvat.core.copy_options": ("CopyOptions",),
-    "asynccvat.core.delete_options": ("DeleteOptions",),
+    "asynccvat.core.options.cloud": ("CloudOptions",),
+    "asynccvat.core.options.copy": ("CopyOptions",),
+    "asynccvat.core.options.delete": ("DeleteOptions",),
     "asynccvat.core.specs": ("ExportSpec",),
-    "asynccvat.core.options": (
-        "DownloadOptions",
-        "MirrorOptions",
-        "TransferOptions",
-        "UploadOptions",
-    ),
+    "asynccvat.core.options.mirror": ("DownloadOptions", "MirrorOptions"),
+    "asynccvat.core.options.transfer": ("TransferOptions",),
+    "asynccvat.core.options.upload": ("UploadOptions",),
     "asynccvat.core.outcomes": ("Action", "RunReport", "TaskOutcome", "TasksFailedError"),
-    "asynccvat.core.restore_options": ("ImportOptions", "RestoreOptions"),
+    "asynccvat.core.options.restore": ("ImportOptions", "RestoreOptions"),
     "asynccvat.core.plans.verify": ("VerifyReport",),
     "asynccvat.core.wire.retry": ("RetryPolicy",),
     "asynccvat.core.selections.selection": ("JobSelection", "ProjectSelection", "Selection"),

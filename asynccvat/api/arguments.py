@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from asynccvat.client import CvatClient
-from asynccvat.core.options import TransferOptions
+from asynccvat.core.options.transfer import TransferOptions
 from asynccvat.errors import ConfigError
 
 PathText = str | PathLike[str]

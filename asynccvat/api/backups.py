@@ -10,7 +10,7 @@ from asynccvat.client import CvatClient
 from asynccvat.commands.backup.inventory import inventory
 from asynccvat.commands.backup.preparation import prepare, settle_with
 from asynccvat.commands.backup.run import BackupRun
-from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.options.backup import BackupOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.backup import BackupPlan
 from asynccvat.core.records.backups import StoredBackup

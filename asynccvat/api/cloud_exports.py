@@ -7,8 +7,8 @@ from dataclasses import replace
 from asynccvat.api.arguments import check_client, checked_options
 from asynccvat.client import CvatClient
 from asynccvat.commands.export_to_cloud.run import CloudRun
-from asynccvat.core.cloud_options import CloudOptions
 from asynccvat.core.numbers import whole
+from asynccvat.core.options.cloud import CloudOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.cloud import CloudPlan
 from asynccvat.core.selections.selection import Selection

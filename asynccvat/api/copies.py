@@ -5,7 +5,7 @@ from __future__ import annotations
 from asynccvat.api.arguments import check_client, checked_options
 from asynccvat.client import CvatClient
 from asynccvat.commands.copy.run import CopyRun
-from asynccvat.core.copy_options import CopyOptions
+from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.copy_steps import CopyPlan
 from asynccvat.core.selections.selection import Selection

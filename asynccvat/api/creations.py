@@ -9,7 +9,7 @@ from typing import Any
 from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
 from asynccvat.client import CvatClient
 from asynccvat.commands.create.run import CreateRun
-from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.create import CreatePlan
 from asynccvat.transfer.run import EventCallback, Run

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
 from asynccvat.client import CvatClient
 from asynccvat.commands.import_dataset.run import ImportDatasetRun
+from asynccvat.core.options.restore import ImportOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.import_dataset import DatasetPlan
-from asynccvat.core.restore_options import ImportOptions
 from asynccvat.transfer.run import EventCallback, Run
 
 

@@ -9,7 +9,7 @@ from asynccvat.api.arguments import check_client, checked_options
 from asynccvat.client import CvatClient
 from asynccvat.commands.delete.plan_file import read_plan
 from asynccvat.commands.delete.run import DeleteRun
-from asynccvat.core.delete_options import DeleteOptions
+from asynccvat.core.options.delete import DeleteOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.delete import DeletePlan
 from asynccvat.core.selections.selection import Selection

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
 from asynccvat.client import CvatClient
 from asynccvat.commands.download.run import DownloadRun
-from asynccvat.core.options import (
-    DownloadOptions,
-)
+from asynccvat.core.options.mirror import DownloadOptions
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.selections.selection import Selection

@@ -6,9 +6,7 @@ from asynccvat.api.arguments import PathText, check_client, checked_options, che
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.commands.mirror.run import MirrorRun
-from asynccvat.core.options import (
-    MirrorOptions,
-)
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.records.remembered import Wanted

@@ -10,10 +10,10 @@ from asynccvat.commands.restore.annotations import AnnotationRestore
 from asynccvat.commands.restore.run import RestoreRun
 from asynccvat.commands.restore.sources import BackupChoice
 from asynccvat.core.numbers import whole
+from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.restore import RestorePlan
 from asynccvat.core.plans.upload import UploadPlan
-from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.targets import TargetKind
 from asynccvat.transfer.run import EventCallback, Run
 

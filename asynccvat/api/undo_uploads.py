@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.undo import UndoRun
-from asynccvat.core.options import (
-    UploadOptions,
-)
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.errors import ConfigError

@@ -9,10 +9,8 @@ from asynccvat.api.arguments import PathText, check_client, checked_options, che
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.run import UploadRun
 from asynccvat.commands.upload.single import import_file
-from asynccvat.core.options import (
-    DEFAULT_EXPORT_TIMEOUT,
-    UploadOptions,
-)
+from asynccvat.core.options.transfer import DEFAULT_EXPORT_TIMEOUT
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.core.requests import ServerRequest

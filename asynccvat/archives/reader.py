@@ -21,7 +21,7 @@ from asynccvat.archives.session import ArchiveSession
 from asynccvat.archives.staged_archive import StagedArchive
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.annotations.staged_counts import CountingRule
-from asynccvat.core.options import FetchOptions
+from asynccvat.core.options.transfer import FetchOptions
 from asynccvat.core.paths import NameRules
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.wire.ranges import RangeOptions

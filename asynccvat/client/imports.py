@@ -17,7 +17,7 @@ from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
 from asynccvat.client.tus import PieceSender, SentFile, UploadPlace
 from asynccvat.client.upload_file import FileToSend
 from asynccvat.core.annotations.files import FileKind
-from asynccvat.core.options import ImportMode
+from asynccvat.core.options.upload import ImportMode
 from asynccvat.core.requests import RequestAccepted, RequestId, ServerRequest
 from asynccvat.core.wire.responses import is_json
 from asynccvat.core.wire.tus import ONE_REQUEST

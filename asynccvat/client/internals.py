@@ -20,7 +20,7 @@ from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.annotations.importers import importer_for
 from asynccvat.core.models import About, AccessToken, Format, Job, Project
 from asynccvat.core.numbers import whole
-from asynccvat.core.options import ImportMode
+from asynccvat.core.options.upload import ImportMode
 from asynccvat.core.requests import RequestAccepted, ServerRequest
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, RequestSelection
 from asynccvat.core.specs import BucketKey, RequestSpec

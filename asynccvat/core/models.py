@@ -1,8 +1,8 @@
 """The objects of CVAT's API as frozen values. `core.requests` has those of its queue.
 
-Only these two modules know the JSON names. Decoding is lenient, so that older and newer servers can both be
-read. Unknown fields are ignored, and fields that some versions leave out are optional. `client`
-makes the calls.
+Only these two modules know the JSON names. Decoding is lenient, so that older and newer servers can
+both be read. Unknown fields are ignored, and fields that some versions leave out are optional.
+`client` makes the calls.
 """
 
 from __future__ import annotations

@@ -10,14 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 from asynccvat.core import declarations
-from asynccvat.core.backup_options import BackupOptions
-from asynccvat.core.cloud_options import CloudOptions
-from asynccvat.core.copy_options import CopyOptions
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Option, declared_options
-from asynccvat.core.delete_options import DeleteOptions
-from asynccvat.core.options import MirrorOptions, UploadOptions
-from asynccvat.core.restore_options import ImportOptions, RestoreOptions
+from asynccvat.core.options.backup import BackupOptions
+from asynccvat.core.options.cloud import CloudOptions
+from asynccvat.core.options.copy import CopyOptions
+from asynccvat.core.options.create import CreateOptions
+from asynccvat.core.options.delete import DeleteOptions
+from asynccvat.core.options.mirror import MirrorOptions
+from asynccvat.core.options.restore import ImportOptions, RestoreOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import ExportSpec
 from asynccvat.runfiles.mappings import MappingKey, MappingType

@@ -13,7 +13,7 @@ from typing import Any
 
 from asynccvat.commands.delete.plan_file import read_plan
 from asynccvat.core.declarations import make_options
-from asynccvat.core.delete_options import DeleteOptions, check_selection
+from asynccvat.core.options.delete import DeleteOptions, check_selection
 from asynccvat.core.plans.delete import check_same_target
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import ConfigError, EarlierStepError, Problem

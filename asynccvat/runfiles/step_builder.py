@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from asynccvat.commands.upload.local_files import find_source
-from asynccvat.core.backup_options import BackupOptions
-from asynccvat.core.cloud_options import RECORD_SUFFIX, CloudOptions
-from asynccvat.core.copy_options import CopyOptions
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.declarations import Switch, declared_options, make_options
-from asynccvat.core.delete_options import DeleteOptions
-from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UploadOptions
+from asynccvat.core.options.backup import BackupOptions
+from asynccvat.core.options.cloud import RECORD_SUFFIX, CloudOptions
+from asynccvat.core.options.copy import CopyOptions
+from asynccvat.core.options.create import CreateOptions
+from asynccvat.core.options.delete import DeleteOptions
+from asynccvat.core.options.mirror import MirrorOptions
+from asynccvat.core.options.restore import ImportOptions, RestoreOptions
+from asynccvat.core.options.transfer import DEFAULT_PREFIX
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.cloud import folder_of
-from asynccvat.core.restore_options import ImportOptions, RestoreOptions
 from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import BackupSpec, ExportSpec

@@ -19,7 +19,7 @@ from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
-from asynccvat.core.options import FetchOptions
+from asynccvat.core.options.transfer import FetchOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 
 from asynccvat.aio.list_warnings import warnings_to
-from asynccvat.core.options import TransferOptions
+from asynccvat.core.options.transfer import TransferOptions
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.quantities import duration_text
 from asynccvat.errors import AsyncCvatError, TimeLimitError

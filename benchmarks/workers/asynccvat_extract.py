@@ -20,7 +20,7 @@ import anyio
 
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.store import MirrorStore
 from benchmarks.workers.memory import peak_bytes
 

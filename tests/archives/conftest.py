@@ -13,7 +13,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from asynccvat.archives import ArchiveReader, session
 from asynccvat.client import CvatClient
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.events import Event, TransferStarted
 from asynccvat.http.retry_after import Timing

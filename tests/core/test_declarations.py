@@ -19,12 +19,9 @@ from asynccvat.core.declarations import (
     make_options,
     option,
 )
-from asynccvat.core.options import (
-    DownloadOptions,
-    MirrorOptions,
-    TransferOptions,
-    UploadOptions,
-)
+from asynccvat.core.options.mirror import DownloadOptions, MirrorOptions
+from asynccvat.core.options.transfer import TransferOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.core.zip.ends import EndRecords, check_end
 from asynccvat.errors import ArchiveLimitError, ConfigError

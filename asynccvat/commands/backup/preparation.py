@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.models import Project, Task, TaskListing
+from asynccvat.core.options.backup import BackupOptions
 from asynccvat.core.plans.backup import BackupPlan, absent_notice, by_target, plan_backup
 from asynccvat.core.plans.mirror import Fetch, Keep, Refuse, Skip
 from asynccvat.core.records.backup_settings import SettledSelection, settle_selection

@@ -14,7 +14,7 @@ from pathlib import Path
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.backup.preparation import prepare, settle_with
-from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.options.backup import BackupOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.backup import (

@@ -14,9 +14,9 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.commands.copy.state import CopyState
 from asynccvat.commands.restore.preparation import find_project
 from asynccvat.core.backups.labels import BackupLabel, label_problems
-from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.labels import portable_labels
 from asynccvat.core.models import Project, Task
+from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.records.copies import CopyLedger, ProjectPair
 from asynccvat.core.selections.selection import ProjectSelection

@@ -14,8 +14,8 @@ from asynccvat.client import CvatClient
 from asynccvat.commands.copy.comparison import look_at, source_jobs_digest
 from asynccvat.commands.copy.projects import match_projects
 from asynccvat.commands.copy.state import CopyState
-from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Job, Task
+from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.plans.copy import CopyFacts, CopyLook, copies_to_look_at, is_due, jobs_as_left
 from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.plans.removals import Presence

@@ -13,7 +13,7 @@ from asynccvat.commands.copy.dispatcher import CopyDispatcher, failed
 from asynccvat.commands.copy.projects import make_projects
 from asynccvat.commands.copy.reading import read_facts
 from asynccvat.commands.copy.state import BothSides, CopyState, side_of
-from asynccvat.core.copy_options import CopyOptions
+from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.plans.copy import CopyFacts, copies_to_forget, plan_copy, with_projects
 from asynccvat.core.plans.copy_steps import (
     CopyPlan,

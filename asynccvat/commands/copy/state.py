@@ -17,7 +17,7 @@ import platformdirs
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.restore.records import RestoreJournal
-from asynccvat.core.copy_options import CopyOptions
+from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.records.copies import (
     CopyEntry,
     CopyLedger,

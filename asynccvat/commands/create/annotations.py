@@ -10,7 +10,7 @@ import msgspec
 
 from asynccvat.commands.create.context import CreateContext
 from asynccvat.commands.upload.run import UploadRun
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.create import CreateStep
 from asynccvat.core.records.creations import Annotated, Annotating

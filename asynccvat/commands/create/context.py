@@ -9,7 +9,7 @@ from pathlib import Path
 from asynccvat.client import CvatClient
 from asynccvat.commands.create.journal import CreateJournal
 from asynccvat.commands.create.project import CreateTarget
-from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans.create_units import MediaUnit
 from asynccvat.core.records.creations import Creation
 from asynccvat.events import Event

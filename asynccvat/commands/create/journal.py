@@ -9,7 +9,7 @@ from typing import Self
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
-from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.paths import OWN_FOLDER, server_folder_name
 from asynccvat.core.records.creations import KIND, CreationJournal, Line, read_journal
 from asynccvat.store.journal import Journal

@@ -15,8 +15,8 @@ from asynccvat.commands.create.dispatcher import CreateDispatcher, failed, made_
 from asynccvat.commands.create.journal import CreateJournal
 from asynccvat.commands.create.project import CreateTarget, find_target, make_project
 from asynccvat.commands.create.sources import media_units
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import Task, User
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.outcomes import Action
 from asynccvat.core.plans.create import (
     CreatePlan,

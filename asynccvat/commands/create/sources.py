@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from asynccvat.core.create_options import CreateOptions, Sorting
 from asynccvat.core.media.checks import file_problem
 from asynccvat.core.media.kinds import (
     MediaKind,
@@ -28,6 +27,7 @@ from asynccvat.core.media.kinds import (
     shown,
     unusable_name,
 )
+from asynccvat.core.options.create import CreateOptions, Sorting
 from asynccvat.core.plans.create_order import FrameOrder
 from asynccvat.core.plans.create_units import ListedFile, MediaUnit, find_units
 from asynccvat.errors import ConfigError

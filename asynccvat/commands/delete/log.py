@@ -11,7 +11,7 @@ from typing import Any
 import platformdirs
 
 from asynccvat.client import CvatClient
-from asynccvat.core.delete_options import LOG_SUFFIX, DeleteOptions
+from asynccvat.core.options.delete import LOG_SUFFIX, DeleteOptions
 from asynccvat.core.paths import server_folder_name
 from asynccvat.core.plans.delete import DeleteStep, unknown_deletions
 from asynccvat.core.targets import TargetKind

@@ -9,7 +9,7 @@ from __future__ import annotations
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.delete.log import DeletionLog
 from asynccvat.commands.delete.reading import RequiredBackups, is_gone, read_again
-from asynccvat.core.delete_options import DeleteOptions
+from asynccvat.core.options.delete import DeleteOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.delete import DeleteReason, DeleteStep, may_still_go
 from asynccvat.errors import (

@@ -13,8 +13,8 @@ from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.delete_options import DeleteOptions
 from asynccvat.core.models import Task
+from asynccvat.core.options.delete import DeleteOptions
 from asynccvat.core.plans.backup_states import outdated
 from asynccvat.core.plans.delete import DeleteFacts, TargetFacts
 from asynccvat.core.records.backups import BackupReceipt, StoredBackup, TargetState

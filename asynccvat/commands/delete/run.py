@@ -11,7 +11,7 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.commands.delete.log import DeletionLog
 from asynccvat.commands.delete.one_target import TargetDeleter, left
 from asynccvat.commands.delete.reading import RequiredBackups, is_gone, read_facts
-from asynccvat.core.delete_options import DeleteOptions, check_selection
+from asynccvat.core.options.delete import DeleteOptions, check_selection
 from asynccvat.core.plans.delete import DeletePlan, plan_delete, since, wrong_number
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, AuthenticationError, GatewayError, TransportError

@@ -16,7 +16,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import Task
-from asynccvat.core.options import DownloadOptions
+from asynccvat.core.options.mirror import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.dimensions import other_dimension

@@ -14,7 +14,7 @@ from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.commands.export_to_cloud.objects import ObjectLookup
-from asynccvat.core.cloud_options import CloudOptions
+from asynccvat.core.options.cloud import CloudOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.cloud import (
     EXPLANATIONS,

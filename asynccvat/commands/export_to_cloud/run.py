@@ -15,7 +15,7 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.commands.export_to_cloud.dispatcher import CloudDispatcher, failed
 from asynccvat.commands.export_to_cloud.objects import ObjectLookup
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
-from asynccvat.core.cloud_options import RECORD_SUFFIX, CloudOptions
+from asynccvat.core.options.cloud import RECORD_SUFFIX, CloudOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.cloud import (
     CloudPlan,

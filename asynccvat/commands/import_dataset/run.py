@@ -19,6 +19,7 @@ from asynccvat.commands.import_dataset.one_file import DatasetImporter, DatasetO
 from asynccvat.commands.restore.preparation import find_project
 from asynccvat.commands.restore.records import IMPORTS, RestoreJournal, journal_folder
 from asynccvat.core.models import Format, Project
+from asynccvat.core.options.restore import ImportOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.import_dataset import (
     DatasetCandidate,
@@ -30,7 +31,6 @@ from asynccvat.core.plans.import_dataset import (
     plan_datasets,
 )
 from asynccvat.core.plans.restore import too_large
-from asynccvat.core.restore_options import ImportOptions
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,

@@ -9,7 +9,7 @@ import anyio
 from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.listing import listed_ids
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.removals import Presence, exceeds
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind

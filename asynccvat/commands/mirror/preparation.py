@@ -15,7 +15,7 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
 from asynccvat.core.models import TaskListing
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.flavours import flattening
 from asynccvat.core.plans.mirror import Fetch, Plan, plan_mirror

@@ -16,7 +16,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
-from asynccvat.core.options import UnsafeNames
+from asynccvat.core.options.mirror import UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,

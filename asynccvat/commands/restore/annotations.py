@@ -21,7 +21,8 @@ from asynccvat.core.annotations.counts import read_task_annotations
 from asynccvat.core.backups.annotations import TaskLabel, essence, task_annotations
 from asynccvat.core.backups.contents import ANNOTATIONS_FILE
 from asynccvat.core.models import Task
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.restore import RestoreOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.plans.upload import (
     PutBack,
     RefuseUpload,
@@ -30,7 +31,6 @@ from asynccvat.core.plans.upload import (
     not_found,
 )
 from asynccvat.core.records.replaced import content_digest
-from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.errors import (
     AsyncCvatError,
     BackupFileError,

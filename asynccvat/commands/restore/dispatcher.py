@@ -12,9 +12,9 @@ from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
 from asynccvat.commands.restore.one_backup import BackupRestorer, RestoreOrder
 from asynccvat.commands.restore.records import RestoreJournal
+from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.restore import RefuseRestore, Restore
-from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.texts import first_few

@@ -24,10 +24,10 @@ from asynccvat.commands.restore.making import SENT_AHEAD, BackupMaker
 from asynccvat.commands.restore.older_backups import with_older_named
 from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.commands.restore.zip_files import BackupZip, check_members
+from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.restore import Restore, RestoreReason
 from asynccvat.core.records.restores import Done, Failed, Sending
-from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,

@@ -21,6 +21,7 @@ from asynccvat.commands.restore.sources import BackupChoice, BackupSource
 from asynccvat.commands.restore.zip_files import BackupZip, read_backup
 from asynccvat.core.backups.labels import BackupLabel
 from asynccvat.core.models import Project
+from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.plans.restore import (
     RefuseRestore,
     Restore,
@@ -29,7 +30,6 @@ from asynccvat.core.plans.restore import (
     duplicates_warning,
     plan_restores,
 )
-from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few

@@ -12,13 +12,13 @@ from asynccvat.commands.restore.dispatcher import RestoreDispatcher, failed
 from asynccvat.commands.restore.preparation import RestorePreparation
 from asynccvat.commands.restore.records import RESTORES, RestoreJournal, journal_folder
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_sources
+from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.restore import (
     RefuseRestore,
     RestorePlan,
     SkipRestore,
 )
-from asynccvat.core.restore_options import RestoreOptions
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.transfer.report import ReportBuilder

@@ -18,7 +18,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
 from asynccvat.core.annotations.importers import importer_name
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead

@@ -12,7 +12,7 @@ from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
 from asynccvat.commands.upload.one_task import Imported, TaskUploader, UploadOrder
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.outcomes import Action, AnnotationChange, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.upload import RefuseUpload, Upload
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT

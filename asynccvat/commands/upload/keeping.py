@@ -8,7 +8,7 @@ from __future__ import annotations
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
 from asynccvat.core.annotations.counts import TaskAnnotations
-from asynccvat.core.options import ImportMode, UploadOptions
+from asynccvat.core.options.upload import ImportMode, UploadOptions
 from asynccvat.core.records.replaced import ReplacedState, content_digest
 from asynccvat.errors import AsyncCvatError, ImportFailedError, StoreError, UploadError
 from asynccvat.store import ReplacedAnnotations

@@ -13,7 +13,7 @@ from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.annotations.file_counts import FileCounts
 from asynccvat.core.annotations.files import FileKind
 from asynccvat.core.annotations.loss import check_result, exact_total, refuse_loss
-from asynccvat.core.options import ImportMode
+from asynccvat.core.options.upload import ImportMode
 from asynccvat.core.outcomes import AnnotationChange
 from asynccvat.errors import AsyncCvatError
 

@@ -23,7 +23,7 @@ from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.commands.upload.replacement import Replacement
 from asynccvat.commands.upload.task_dates import TaskDates
 from asynccvat.core.annotations.files import FileKind
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.upload import Upload
 from asynccvat.core.records.receipts import MemberRecord

@@ -20,7 +20,7 @@ from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
 from asynccvat.commands.upload.one_task import Imported, UploadOrder, replacement_of
 from asynccvat.commands.upload.replacement import is_left_by
 from asynccvat.core.models import TaskListing
-from asynccvat.core.options import ImportMode, UploadOptions
+from asynccvat.core.options.upload import ImportMode, UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.upload import (
     RefuseUpload,

@@ -14,7 +14,7 @@ from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import find_source, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.commands.upload.replacement import Replacement
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.requests import ServerRequest
 from asynccvat.errors import AsyncCvatError
 from asynccvat.store import ReplacedAnnotations

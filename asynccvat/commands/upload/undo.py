@@ -22,7 +22,7 @@ from asynccvat.commands.upload.dispatcher import failed
 from asynccvat.commands.upload.keeping import add_hint
 from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.models import Task
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.outcomes import Action, AnnotationChange, TaskOutcome
 from asynccvat.core.plans.undo import (
     changed_since_upload,

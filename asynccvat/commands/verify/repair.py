@@ -15,7 +15,7 @@ from asynccvat.commands.mirror.listing import TargetSelection, list_targets
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.archive_limits import ArchiveLimits
 from asynccvat.core.models import TaskListing
-from asynccvat.core.options import MirrorOptions, UnsafeNames
+from asynccvat.core.options.mirror import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.removals import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs

@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from asynccvat.core.backup_options import BackupOptions, Retention
 from asynccvat.core.models import TaskListing
+from asynccvat.core.options.backup import BackupOptions, Retention
+from asynccvat.core.options.transfer import DEFAULT_UPLOAD_LIMIT
 from asynccvat.core.plans.backup_states import outdated
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -34,7 +35,6 @@ from asynccvat.core.records.backups import (
     TargetState,
     backup_folder,
 )
-from asynccvat.core.restore_options import DEFAULT_UPLOAD_LIMIT
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 

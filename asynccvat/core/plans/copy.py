@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Task, TaskListing
+from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.plans.copy_steps import (
     CopyPlan,
     CopyReason,

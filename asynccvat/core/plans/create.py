@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.models import Task
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans import create_refusals as refusals
 from asynccvat.core.plans.create_overlaps import Overlaps
 from asynccvat.core.plans.create_units import MediaUnit

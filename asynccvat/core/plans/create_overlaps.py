@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans.create_units import MediaUnit
 from asynccvat.core.records.creations import Creation, CreationJournal
 

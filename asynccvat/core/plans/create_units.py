@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import (
     MediaKind,
     collisions,
@@ -24,6 +23,7 @@ from asynccvat.core.media.kinds import (
     shown,
     unusable_name,
 )
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans.create_annotations import CVAT, AnnotationsBeside, annotations_in
 from asynccvat.core.plans.create_order import FrameOrder
 from asynccvat.core.zip.stored import StoredMember, StoredZip

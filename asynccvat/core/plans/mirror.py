@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from asynccvat.core.models import Task, TaskListing
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.plans.removals import Presence, removals_refused
 from asynccvat.core.plans.targets import folder_name, folder_of_id

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 from asynccvat.core.models import TaskListing
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from asynccvat.core.options import DEFAULT_PREFIX
+from asynccvat.core.options.transfer import DEFAULT_PREFIX
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead

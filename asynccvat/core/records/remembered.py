@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from asynccvat.core import quantities
-from asynccvat.core.options import DEFAULT_PREFIX, MirrorOptions, UnsafeNames
+from asynccvat.core.options.mirror import MirrorOptions, UnsafeNames
+from asynccvat.core.options.transfer import DEFAULT_PREFIX
 from asynccvat.core.records.lasting_selections import (
     Difference,
     LastingSelection,

@@ -11,7 +11,7 @@ import pytest
 from media_files import jpeg, mp4, png
 
 from asynccvat.commands.create.sources import media_units
-from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.errors import ConfigError
 
 OPTIONS = CreateOptions()

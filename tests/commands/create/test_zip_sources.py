@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from asynccvat.commands.create.sources import media_units
 from asynccvat.commands.create.zip_source import ZipOfFiles
-from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans.create_units import ListedFile
 from asynccvat.errors import UploadError
 

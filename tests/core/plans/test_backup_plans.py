@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.backup_options import BackupOptions
 from asynccvat.core.models import DataMeta, Job, Project, Task, TaskListing
+from asynccvat.core.options.backup import BackupOptions
 from asynccvat.core.plans.backup import absent_notice, plan_backup, size_notice
 from asynccvat.core.plans.backup_states import outdated, project_state, task_state
 from asynccvat.core.plans.mirror import Fetch, Keep, Reason

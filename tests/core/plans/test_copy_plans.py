@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from asynccvat.core.copy_options import CopyOptions
 from asynccvat.core.models import Task, TaskListing
+from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.plans.copy import (
     CopyFacts,
     CopyLook,

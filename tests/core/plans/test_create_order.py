@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asynccvat.core.create_options import CreateOptions
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans.create_order import FrameOrder
 from asynccvat.core.plans.create_units import ListedFile, MediaUnit, find_units
 from asynccvat.errors import ConfigError

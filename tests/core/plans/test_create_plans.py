@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
 from asynccvat.core.models import Owner, Task
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans.create import (
     CreatePlan,
     CreateReason,

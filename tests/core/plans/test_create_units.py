@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat.core.create_options import CreateOptions
 from asynccvat.core.media.kinds import MediaKind
+from asynccvat.core.options.create import CreateOptions
 from asynccvat.core.plans.create_annotations import AnnotationsBeside
 from asynccvat.core.plans.create_units import ListedFile, MediaUnit, find_units
 from asynccvat.errors import ConfigError

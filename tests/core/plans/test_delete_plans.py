@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from asynccvat import DeleteOptions, Selection
-from asynccvat.core.delete_options import check_selection
+from asynccvat.core.options.delete import check_selection
 from asynccvat.core.plans.delete import (
     DeleteFacts,
     DeletePlan,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.models import Task, TaskListing
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
     Fetch,

@@ -7,7 +7,7 @@ from pathlib import PurePath
 import pytest
 
 from asynccvat.core.annotations.counts import AnnotationCounts
-from asynccvat.core.options import UploadOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.plans.undo import (
     changed_since_upload,
     check_put_back,

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.models import Task, TaskListing
-from asynccvat.core.options import MirrorOptions, UploadOptions
+from asynccvat.core.options.mirror import MirrorOptions
+from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.plans.mirror import Fetch, FolderState, Reason, plan_mirror
 from asynccvat.core.plans.upload import (
     RefuseUpload,

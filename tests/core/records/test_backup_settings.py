@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asynccvat.core.backup_options import BackupOptions
+from asynccvat.core.options.backup import BackupOptions
 from asynccvat.core.records.backup_settings import SettledSelection, settle_selection
 from asynccvat.core.records.lasting_selections import LastingSelection
 from asynccvat.core.records.remembered import Remembered

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.records.lasting_selections import LastingSelection
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import (

@@ -14,7 +14,7 @@ from asynccvat.core.declarations import (
     Text,
     option,
 )
-from asynccvat.core.options import BREAK_LOCK, DEFAULT_EXPORT_TIMEOUT, TransferOptions
+from asynccvat.core.options.transfer import BREAK_LOCK, DEFAULT_EXPORT_TIMEOUT, TransferOptions
 from asynccvat.core.selections.selection import STAGES, STATES, TYPES, check_word
 from asynccvat.core.targets import TargetKind
 

@@ -14,15 +14,13 @@ from asynccvat.core.declarations import (
     Switch,
     option,
 )
-from asynccvat.core.options import (
+from asynccvat.core.options.transfer import (
     BREAK_LOCK,
     DEFAULT_EXPORT_TIMEOUT,
+    DEFAULT_UPLOAD_LIMIT,
     MOST_CONCURRENCY,
     TransferOptions,
 )
-
-DEFAULT_UPLOAD_LIMIT = 25 << 30
-"""Bytes. CVAT takes no larger file unless it is configured so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,12 @@ from asynccvat.core.declarations import (
     Text,
     option,
 )
-from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT, MOST_CONCURRENCY, TransferOptions
-from asynccvat.core.restore_options import DEFAULT_UPLOAD_LIMIT
+from asynccvat.core.options.transfer import (
+    DEFAULT_EXPORT_TIMEOUT,
+    DEFAULT_UPLOAD_LIMIT,
+    MOST_CONCURRENCY,
+    TransferOptions,
+)
 from asynccvat.errors import ConfigError
 
 TASKS = "Tasks to create"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePath
 
 from asynccvat.core.declarations import REPLACING, SELECTION, Folder, Switch, option
-from asynccvat.core.options import BREAK_LOCK, DEFAULT_QUEUE_TIMEOUT, TransferOptions
+from asynccvat.core.options.transfer import BREAK_LOCK, DEFAULT_QUEUE_TIMEOUT, TransferOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError

@@ -1,4 +1,4 @@
-"""Options of backups, as a frozen value that checks itself. `core.options` has those of others."""
+"""Options of backups, as a frozen value that checks itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from asynccvat.core.declarations import (
     Switch,
     option,
 )
-from asynccvat.core.options import BREAK_LOCK, FetchOptions
+from asynccvat.core.options.transfer import BREAK_LOCK, FetchOptions
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 

@@ -15,11 +15,13 @@ from asynccvat.core.declarations import (
     Text,
     option,
 )
-from asynccvat.core.options import DEFAULT_EXPORT_TIMEOUT, MOST_CONCURRENCY, TransferOptions
+from asynccvat.core.options.transfer import (
+    DEFAULT_EXPORT_TIMEOUT,
+    DEFAULT_UPLOAD_LIMIT,
+    MOST_CONCURRENCY,
+    TransferOptions,
+)
 from asynccvat.errors import ConfigError
-
-DEFAULT_UPLOAD_LIMIT = 25 * 1024**3
-"""Bytes. CVAT's own limit on one uploaded file (`TUS_MAX_FILE_SIZE`), 26,843,545,600."""
 
 DEFAULT_SPOOL = 8 * 1024**3
 """Bytes of disk for backups whose size the source does not tell."""

@@ -1,0 +1,1 @@
+"""The options of each verb. `transfer` has what all of them share."""
