@@ -16,6 +16,7 @@ The client
 
 Verbs, each a coroutine that returns a report
     mirror          make a folder hold what the server has (MirrorOptions)
+    watch           keep a mirror up to date: iterate over its rounds (WatchOptions)
     download        export one task into a folder, download_many many (DownloadOptions)
     upload          upload annotation files into tasks (UploadOptions)
     upload_annotations  upload one file into one task
@@ -110,8 +111,13 @@ if TYPE_CHECKING:
     from asynccvat.api.uploads import plan_upload as plan_upload
     from asynccvat.api.uploads import upload as upload
     from asynccvat.api.uploads import upload_annotations as upload_annotations
+    from asynccvat.api.watches import watch as watch
     from asynccvat.client import CvatClient as CvatClient
     from asynccvat.commands.verify.run import verify as verify
+    from asynccvat.commands.watch.listener import WatchAddresses as WatchAddresses
+    from asynccvat.commands.watch.listener import serve_watch as serve_watch
+    from asynccvat.commands.watch.on_change import OnChangeCommand as OnChangeCommand
+    from asynccvat.commands.watch.run import Watch as Watch
     from asynccvat.core.archive_limits import ArchiveLimits as ArchiveLimits
     from asynccvat.core.options.backup import BackupOptions as BackupOptions
     from asynccvat.core.options.cloud import CloudOptions as CloudOptions
@@ -133,6 +139,9 @@ if TYPE_CHECKING:
     from asynccvat.core.selections.selection import ProjectSelection as ProjectSelection
     from asynccvat.core.selections.selection import Selection as Selection
     from asynccvat.core.specs import ExportSpec as ExportSpec
+    from asynccvat.core.watching.options import WatchOptions as WatchOptions
+    from asynccvat.core.watching.rounds import TaskChange as TaskChange
+    from asynccvat.core.watching.rounds import WatchRound as WatchRound
     from asynccvat.core.wire.retry import RetryPolicy as RetryPolicy
     from asynccvat.errors import AsyncCvatError as AsyncCvatError
     from asynccvat.errors import AuthenticationError as AuthenticationError
@@ -178,7 +187,13 @@ _NAMES_OF = {
     "asynccvat.api.creations": ("create", "open_create", "plan_create"),
     "asynccvat.api.uploads": ("open_upload", "plan_upload", "upload", "upload_annotations"),
     "asynccvat.api.undo_uploads": ("open_undo_upload", "plan_undo_upload", "undo_upload"),
+    "asynccvat.api.watches": ("watch",),
     "asynccvat.client": ("CvatClient",),
+    "asynccvat.commands.watch.listener": ("WatchAddresses", "serve_watch"),
+    "asynccvat.commands.watch.on_change": ("OnChangeCommand",),
+    "asynccvat.commands.watch.run": ("Watch",),
+    "asynccvat.core.watching.options": ("WatchOptions",),
+    "asynccvat.core.watching.rounds": ("TaskChange", "WatchRound"),
     "asynccvat.commands.verify.run": ("verify",),
     "asynccvat.core.archive_limits": ("ArchiveLimits",),
     "asynccvat.core.options.backup": ("BackupOptions",),

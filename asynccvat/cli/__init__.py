@@ -36,6 +36,7 @@ from asynccvat.cli.commands.run import run
 from asynccvat.cli.commands.simulate import simulate
 from asynccvat.cli.commands.upload import upload
 from asynccvat.cli.commands.verify import verify
+from asynccvat.cli.commands.watch import watch
 from asynccvat.cli.exit_codes import MEANINGS, ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.shared_options import SharedOptions
@@ -86,6 +87,7 @@ app.callback(invoke_without_command=True)(_shared)
 
 _COMMANDS: dict[str, Callable[..., Any]] = {
     "mirror": mirror,
+    "watch": watch,
     "download": download,
     "upload": upload,
     "backup": backup,

@@ -18,11 +18,17 @@ from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token, read_only_refusal
 from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.annotations.importers import importer_for
-from asynccvat.core.models import About, AccessToken, Format, Job, Project
+from asynccvat.core.decoding import ListPage
+from asynccvat.core.models import About, AccessToken, Format, Job, Project, Task
 from asynccvat.core.numbers import whole
 from asynccvat.core.options.upload import ImportMode
 from asynccvat.core.requests import RequestAccepted, ServerRequest
-from asynccvat.core.selections.selection import JobSelection, ProjectSelection, RequestSelection
+from asynccvat.core.selections.selection import (
+    JobSelection,
+    ProjectSelection,
+    RequestSelection,
+    Selection,
+)
 from asynccvat.core.specs import BucketKey, RequestSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.responses import ByteRange
@@ -128,6 +134,18 @@ class ClientInternals:
             AsyncCvatError: The server refuses it, or cannot be asked.
         """
         return await self._exports.request(target_id, spec, to)
+
+    async def newest_tasks(
+        self, selection: Selection, *, page_size: int
+    ) -> tuple[ListPage[Task], ...]:
+        """Return the tasks of a selection that changed last: a page of each of its lists.
+
+        CVAT ignores sort keys that it does not know. So the caller checks the order.
+
+        Raises:
+            AsyncCvatError: The server cannot be asked, or refuses the list.
+        """
+        return await self._lists.newest_tasks(selection, page_size)
 
     async def list_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """List the projects of a selection, and tell whether the list was complete.

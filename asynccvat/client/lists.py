@@ -15,7 +15,13 @@ import msgspec
 from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.empty_lists import warn_of_none
-from asynccvat.core.decoding import ObjectDecoder, PageDecoder, UnreadableEntry, read_entries
+from asynccvat.core.decoding import (
+    ListPage,
+    ObjectDecoder,
+    PageDecoder,
+    UnreadableEntry,
+    read_entries,
+)
 from asynccvat.core.models import Format, Formats, Job, Project, Task, TaskListing
 from asynccvat.core.numbers import whole
 from asynccvat.core.requests import ServerRequest
@@ -35,7 +41,7 @@ from asynccvat.core.selections.selection import (
 from asynccvat.core.texts import first_few
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
-from asynccvat.http.paging import Listing, iter_all, list_all
+from asynccvat.http.paging import Listing, first_pages, iter_all, list_all
 
 _TASKS = PageDecoder(Task)
 _PROJECTS = PageDecoder(Project)
@@ -95,6 +101,13 @@ class Lists:
         if not projects and not listing.unreadable:
             await warn_of_none(self._http, "tasks", selection, _TASKS)
         return listing
+
+    async def newest_tasks(
+        self, selection: Selection, page_size: int
+    ) -> tuple[ListPage[Task], ...]:
+        """Return the first page of each list of a selection, sorted by the date of change."""
+        queries = ({**query, "sort": "-updated_date"} for query in selection.queries())
+        return await first_pages(self._http, "/api/tasks", queries, _TASKS, page_size=page_size)
 
     async def listed_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """Return all projects of a selection, checked against the server's count."""

@@ -8,6 +8,8 @@ distinct ids as the server counts. An incomplete list is read again, up to `MAX_
 `iter_all` sorts by id, and requests each page by the last id of the page before. So it meets each
 entry once that is in the list all the time, whatever changes.
 
+`first_pages` reads the first page of each query, and no more.
+
 `session` makes the calls; `client.lists` knows the paths and filters.
 """
 
@@ -97,6 +99,23 @@ async def list_all(
     """
     reader = _Reader(http, path, decoder, page_size, retry=retry)
     return await run_all([partial(reader.read, query) for query in queries])
+
+
+async def first_pages(
+    http: HttpSession,
+    path: str,
+    queries: Iterable[Mapping[str, str]],
+    decoder: PageDecoder[ItemT],
+    *,
+    page_size: int,
+) -> tuple[ListPage[ItemT], ...]:
+    """Read the first page of each query, one after the other.
+
+    Raises:
+        AsyncCvatError: The server cannot be asked, or refuses the list.
+    """
+    reader = _Reader(http, path, decoder, page_size)
+    return tuple([await reader.first(query) for query in queries])
 
 
 async def iter_all(

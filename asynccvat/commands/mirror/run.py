@@ -70,7 +70,11 @@ class _OneDestination:
 
 
 class MirrorRun:
-    """One mirror, from the listing to the last removal."""
+    """One mirror, from the listing to the last removal.
+
+    Attributes:
+        settled: The settings that it uses, None until the destination is open.
+    """
 
     def __init__(
         self,
@@ -95,6 +99,7 @@ class MirrorRun:
         self._is_repair = is_repair
         self._target = TargetKind.TASK
         self._tasks_of_jobs: Mapping[int, int] = {}
+        self.settled: Settled | None = None
 
     async def work(self, run: Run) -> None:
         """Mirror, and write the run's report however it ends."""
@@ -118,7 +123,7 @@ class MirrorRun:
         self, store: MirrorStore, run: Run, report: ReportBuilder
     ) -> AsyncCvatError | None:
         """Make the plan and carry it out. Returns the error that stopped it, if any did."""
-        settled = await self._settle(store)
+        settled = self.settled = await self._settle(store)
         options = settled.options
         self._target = run.target = settled.spec.target
         plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)

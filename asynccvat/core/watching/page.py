@@ -1,0 +1,204 @@
+"""Write the status page of a watch: one page of HTML without scripts and without other files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from html import escape
+
+from asynccvat.core.quantities import duration_text
+from asynccvat.core.units import number_of_bytes
+from asynccvat.core.watching.rounds import WatchRound
+from asynccvat.core.watching.status import WatchStatus
+
+REFRESH_SECONDS = 10
+"""After which a browser loads the page again."""
+
+_FAILING_SHOWN = 200
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #18794e; --bad: #c4320a; }
+@media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff8b5c; } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
+h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+.state { font-size: 1.1rem; font-weight: 600; overflow-wrap: anywhere; }
+.good { color: var(--good); } .bad { color: var(--bad); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1rem 0; }
+dt { opacity: .7; } dd { margin: 0; overflow-wrap: anywhere; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line);
+         vertical-align: top; }
+td.number, th.number { text-align: right; }
+td.text { overflow-wrap: anywhere; min-width: 12rem; }
+details { margin: .2rem 0; }
+@media print { body { margin: 0; max-width: none; } }
+"""
+
+_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+
+HEADERS = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""The headers of each page of a watch."""
+
+
+def status_page(status: WatchStatus, now: datetime) -> str:
+    """Return the page.
+
+    Args:
+        status: What the watch is doing.
+        now: The date and time, for ages.
+    """
+    title = f"asynccvat watch: {status.destination}"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="{REFRESH_SECONDS}">
+<title>{escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<main>
+<h1>{escape(status.destination)}</h1>
+{_headline(status, now)}
+{_facts(status, now)}
+{_failing(status)}
+<h2>Last rounds</h2>
+{_rounds(status, now)}
+</main>
+</body>
+</html>
+"""
+
+
+def _headline(status: WatchStatus, now: datetime) -> str:
+    since = status.up_to_date_at
+    if status.is_up_to_date and since is not None:
+        return f'<p class="state good">Up to date {_age(since, now)}.</p>'
+    old = "never so far" if since is None else f"last {_age(since, now)}"
+    why = escape(status.problem.rstrip("."))
+    return f'<p class="state bad">Not up to date: {why}. Up to date: {old}.</p>'
+
+
+def _facts(status: WatchStatus, now: datetime) -> str:
+    doing = str(status.state)
+    if status.next_at is not None:
+        doing += f"; next round {_in(status.next_at, now)}"
+    facts = {
+        "Server": status.server,
+        "Tasks": f"{status.tasks:,}",
+        "State": doing,
+        "Looks every": duration_text(status.every),
+        "Watching since": _moment(status.started),
+        "Rounds": f"{status.rounds_total:,}",
+        "Changes": _counts(status.changes_total) or "none",
+        "Requests": f"{status.requests_total:,}",
+        "Received": number_of_bytes(status.transferred_total),
+    }
+    if status.deliveries:
+        facts["Webhooks"] = _counts(status.deliveries)
+    rows = (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    return f"<dl>{''.join(rows)}</dl>"
+
+
+def _failing(status: WatchStatus) -> str:
+    failures = list(status.failing.values())
+    if not failures:
+        return ""
+    rows = [
+        ((str(one.task_id), "number"), (one.name, "text"), (one.message, "text"))
+        for one in failures[:_FAILING_SHOWN]
+    ]
+    left = len(failures) - _FAILING_SHOWN
+    more = f"<p>{left:,} more.</p>" if left > 0 else ""
+    table = _table((("task", "number"), ("name", ""), ("why", "")), rows)
+    return f"<h2>Stale: failed, and tried again</h2>\n{table}{more}"
+
+
+def _rounds(status: WatchStatus, now: datetime) -> str:
+    if not status.rounds:
+        return "<p>None has ended yet.</p>"
+    heads = (
+        ("round", "number"),
+        ("began", ""),
+        ("took", "number"),
+        ("requests", "number"),
+        ("changes", "number"),
+        ("failed", "number"),
+        ("what", ""),
+    )
+    rows = [
+        (
+            (f"{one.number:,}", "number"),
+            (_age(one.began, now), ""),
+            (f"{one.seconds:.1f} s", "number"),
+            (f"{one.requests:,}", "number"),
+            (f"{one.changed:,}", "number"),
+            (f"{one.failed:,}", "number"),
+            (_what(one), "text"),
+        )
+        for one in status.rounds
+    ]
+    return _table(heads, rows)
+
+
+def _what(ended: WatchRound) -> str:
+    """Describe a round in a few words."""
+    parts: list[str] = []
+    if ended.error is not None:
+        parts.append(f"stopped: {ended.error}")
+    if ended.full_because is not None:
+        parts.append(f"listed all tasks: {ended.full_because}")
+    if ended.woken_by:
+        parts.append(f"woken by {ended.woken_by}")
+    parts += [f"{one.action}: {one.name or one.task_id}" for one in ended.changes[:3]]
+    if ended.changed > 3:
+        parts.append(f"{ended.changed - 3:,} more")
+    parts += ended.warnings[:3]
+    return "; ".join(parts) or "nothing to do"
+
+
+def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[tuple[str, str]]]) -> str:
+    head = "".join(f"<th{_class(kind)}>{escape(text)}</th>" for text, kind in heads)
+    body = "".join(
+        f"<tr>{''.join(f'<td{_class(kind)}>{escape(text)}</td>' for text, kind in row)}</tr>\n"
+        for row in rows
+    )
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _class(kind: str) -> str:
+    return f' class="{kind}"' if kind else ""
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items())
+
+
+def _moment(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _age(moment: datetime, now: datetime) -> str:
+    seconds = max(round((now - moment).total_seconds()), 0)
+    return f"{duration_text(seconds)} ago" if seconds else "now"
+
+
+def _in(moment: datetime, now: datetime) -> str:
+    seconds = max(round((moment - now).total_seconds()), 0)
+    return f"in {duration_text(seconds)}" if seconds else "now"

@@ -1,0 +1,168 @@
+"""Check what the rounds of a watch request, fetch and report."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from engine_serving import QUICK, Serving, files, serving
+from watching import QuickClock, rounds, watch
+
+import asynccvat as ac
+from asynccvat.core.watching.rounds import FullReason
+from asynccvat.errors import AuthenticationError
+from asynccvat.simulator import Fault
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serving]:
+    async with serving(5) as started:
+        yield started
+
+
+async def test_the_first_round_is_a_whole_mirror(serve: Serving, data: Path) -> None:
+    (first,) = await rounds(watch(serve, data), 1)
+    assert first.ok
+    assert first.full_because is FullReason.FIRST
+    assert sorted(change.task_id for change in first.changes) == [1, 2, 3, 4, 5]
+    assert files(data) == await serve.archives()
+
+
+async def test_a_quiet_round_is_one_request(serve: Serving, data: Path) -> None:
+    _, second, third = await rounds(watch(serve, data), 3)
+    assert (second.requests, third.requests) == (1, 1)
+    assert second.quiet
+    assert third.quiet
+
+
+async def test_a_changed_task_is_fetched_in_the_next_round(serve: Serving, data: Path) -> None:
+    watched = watch(serve, data)
+    await rounds(watched, 2)
+    serve.server.edit_task(3)
+    (changed,) = await rounds(watched, 1)
+    assert [(one.task_id, one.action, one.reason) for one in changed.changes] == [
+        (3, ac.Action.FETCHED, "changed")
+    ]
+    assert changed.changes[0].path == str(data / "task3")
+    assert changed.full_because is None
+    assert files(data) == await serve.archives()
+    assert (await rounds(watched, 1))[0].requests == 1
+
+
+async def test_a_new_task_is_fetched_without_a_list_of_all(serve: Serving, data: Path) -> None:
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    task = serve.server.add_task()
+    (changed,) = await rounds(watched, 1)
+    assert [one.task_id for one in changed.changes] == [task.id]
+    assert changed.full_because is None
+
+
+async def test_a_deleted_task_is_noticed_by_the_number_of_tasks(serve: Serving, data: Path) -> None:
+    options = ac.MirrorOptions(durable=False, prune=True)
+    watched = watch(serve, data, options=options)
+    await rounds(watched, 1)
+    serve.server.delete_task(2)
+    (changed,) = await rounds(watched, 1)
+    assert changed.full_because is FullReason.COUNT
+    (change,) = changed.changes
+    assert (change.task_id, change.action) == (2, ac.Action.REMOVED)
+    assert change.path == str(data / "task2")
+    assert not (data / "task2").exists()
+    assert (await rounds(watched, 1))[0].requests == 1
+
+
+async def test_all_tasks_are_listed_now_and_then(serve: Serving, data: Path) -> None:
+    watching = ac.WatchOptions(every=300, full_every=3000)
+    ended = await rounds(watch(serve, data, watching=watching), 13)
+    listed = [one.number for one in ended if one.full_because is FullReason.TIME]
+    assert len(listed) == 1
+    assert 10 <= listed[0] <= 13
+
+
+async def test_more_changes_than_a_page_shows_make_a_list_of_all(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.commands.watch.run.PAGE", 2)
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    for task_id in (1, 2, 3):
+        serve.server.edit_task(task_id)
+    (changed,) = await rounds(watched, 1)
+    assert changed.full_because is FullReason.MANY
+    assert sorted(one.task_id for one in changed.changes) == [1, 2, 3]
+
+
+async def test_a_failed_task_is_tried_again_ever_more_seldom(serve: Serving, data: Path) -> None:
+    watched = watch(serve, data, options=ac.MirrorOptions(durable=False, retries=0))
+    serve.server.faults.add(Fault(path="/api/tasks/4/dataset/export", status=500, times=None))
+    ended = await rounds(watched, 9)
+    assert [one.number for one in ended if one.failed] == [1, 2, 4, 8]
+    assert ended[4].requests == 1
+    assert list(watched.status.failing) == [4]
+    assert not watched.status.is_up_to_date
+    serve.server.faults.clear()
+    later = await rounds(watched, 8)
+    assert [change.task_id for one in later for change in one.changes] == [4]
+    assert watched.status.is_up_to_date
+
+
+async def test_an_outage_makes_rounds_rarer_and_ends_nothing(serve: Serving, data: Path) -> None:
+    clock = QuickClock()
+    watched = watch(serve, data, clock=clock, watching=ac.WatchOptions(every=100))
+    await rounds(watched, 2)
+    serve.server.faults.add(Fault(path="/api/tasks", status=503, times=None))
+    failed = await rounds(watched, 4)
+    assert all(one.error is not None for one in failed)
+    for wait, doubled in zip(clock.waits[-3:], (200, 400, 800), strict=True):
+        assert 0.9 * doubled <= wait <= 1.1 * doubled
+    serve.server.faults.clear()
+    serve.server.edit_task(1)
+    (back,) = await rounds(watched, 1)
+    assert [change.task_id for change in back.changes] == [1]
+    assert watched.status.errors_in_a_row == 0
+
+
+async def test_refused_credentials_end_a_watch(serve: Serving, data: Path) -> None:
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    serve.server.faults.add(Fault(status=401, times=None))
+    with pytest.raises(AuthenticationError):
+        await anext(watched)
+
+
+async def test_a_stopped_watch_has_no_more_rounds(serve: Serving, data: Path) -> None:
+    watched = watch(serve, data)
+    ended = []
+    async for one in watched:
+        ended.append(one)
+        if len(ended) == 2:
+            watched.stop()
+    assert len(ended) == 2
+    assert watched.status.state == "stopped"
+
+
+async def test_a_remembered_selection_is_watched(serve: Serving, data: Path) -> None:
+    await ac.mirror(serve.client, data, ac.Selection(task_ids=[1, 2]), options=QUICK)
+    await ac.mirror(serve.client, data, ac.Selection(name="*"), options=QUICK)
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    serve.server.edit_task(5)
+    (changed,) = await rounds(watched, 1)
+    assert [one.task_id for one in changed.changes] == [5]
+
+
+async def test_a_mirror_of_jobs_is_listed_in_each_round(serve: Serving, data: Path) -> None:
+    options = ac.MirrorOptions(durable=False, target="jobs")
+    first, second = await rounds(watch(serve, data, options=options), 2)
+    assert first.changed == 5
+    assert second.full_because is FullReason.TARGET
+    assert not second.changed
+
+
+async def test_a_watch_refuses_to_force(serve: Serving, data: Path) -> None:
+    with pytest.raises(ac.ConfigError, match="--force"):
+        watch(serve, data, options=ac.MirrorOptions(force=True))
