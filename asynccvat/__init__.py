@@ -16,7 +16,8 @@ The client
 
 Verbs, each a coroutine that returns a report
     mirror          make a folder hold what the server has (MirrorOptions)
-    watch           keep a mirror up to date: iterate over its rounds (WatchOptions)
+    watch           keep a mirror up to date: a Watch, which yields a WatchRound each time, with its
+                    TaskChanges (WatchOptions, OnChangeCommand); serve_watch and its WatchAddresses
     download        export one task into a folder, download_many many (DownloadOptions)
     upload          upload annotation files into tasks (UploadOptions)
     upload_annotations  upload one file into one task

@@ -49,6 +49,8 @@ from asynccvat.core.requests import (
 from asynccvat.core.scheduling.stalls import QueueStall
 from asynccvat.core.specs import BackupSpec
 from asynccvat.core.targets import TargetKind
+from asynccvat.core.watching.rounds import FullReason, TaskFailure
+from asynccvat.core.watching.status import WatchState, WatchStatus
 
 __all__ = [
     "About",
@@ -80,6 +82,7 @@ __all__ = [
     "FileState",
     "Format",
     "Formats",
+    "FullReason",
     "Job",
     "Operation",
     "Owner",
@@ -98,11 +101,14 @@ __all__ = [
     "TargetState",
     "Task",
     "TaskAnnotations",
+    "TaskFailure",
     "TaskListing",
     "UploadPlan",
     "UploadReason",
     "User",
     "VerifyProblem",
+    "WatchState",
+    "WatchStatus",
 ]
 
 

@@ -70,6 +70,10 @@ LATE_IMPORTS = {
         },
         "lists and mirrors begin without the modules of uploads",
     ),
+    "commands/watch/listener.py": (
+        {"asynccvat.commands.watch"},
+        "the numbers for Prometheus need an optional package",
+    ),
     "commands/verify/run.py": (
         {"asynccvat.client", "asynccvat.commands.verify"},
         "a mirror is verified without a server, and then the network's modules are not loaded",

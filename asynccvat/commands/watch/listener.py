@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp import web
 
+from asynccvat.aio.threads import in_thread
 from asynccvat.commands.watch.run import Watch
 from asynccvat.core.watching.addresses import Address, is_local
 from asynccvat.core.watching.deliveries import (
@@ -78,7 +79,7 @@ async def serve_watch(
             "--listen needs the secret of the webhooks: without it everyone could begin rounds. "
             "Set ASYNCCVAT_WEBHOOK_SECRET to the secret that the webhook was made with."
         )
-    pages = _Pages(watch)
+    pages = _Pages(watch, await in_thread(_metrics_of, watch))
     runners: list[web.AppRunner] = []
     try:
         webhook = status = None
@@ -173,19 +174,29 @@ class _Webhooks:
         return 200, "accepted", "a round begins"
 
 
+@dataclass(frozen=True, slots=True)
+class _Metrics:
+    """Writes the numbers for Prometheus, and says of which media type they are."""
+
+    write: Callable[[], bytes]
+    content_type: str
+
+
+def _metrics_of(watch: Watch) -> _Metrics | None:
+    """Return what writes the numbers, None without the package. Reads files when it is loaded."""
+    try:
+        from asynccvat.commands.watch import metrics  # noqa: PLC0415 - an optional package
+    except ModuleNotFoundError:
+        return None
+    return _Metrics(metrics.metrics_of(lambda: watch.status), metrics.CONTENT_TYPE)
+
+
 class _Pages:
     """Serves what people, probes and Prometheus read."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, metrics: _Metrics | None) -> None:
         self._watch = watch
-        self._metrics: Callable[[], bytes] | None = None
-        self._metrics_type = ""
-        try:
-            from asynccvat.commands.watch import metrics  # noqa: PLC0415 - an optional package
-        except ModuleNotFoundError:
-            return
-        self._metrics = metrics.metrics_of(lambda: watch.status)
-        self._metrics_type = metrics.CONTENT_TYPE
+        self._metrics = metrics
 
     @property
     def routes(self) -> dict[tuple[str, str], Handler]:
@@ -223,6 +234,5 @@ class _Pages:
         """Answer with the numbers in Prometheus' format."""
         if self._metrics is None:
             return web.Response(status=501, text=_NO_METRICS, headers=HEADERS)
-        return web.Response(
-            body=self._metrics(), headers={**HEADERS, "Content-Type": self._metrics_type}
-        )
+        headers = {**HEADERS, "Content-Type": self._metrics.content_type}
+        return web.Response(body=self._metrics.write(), headers=headers)
