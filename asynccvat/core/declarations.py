@@ -22,6 +22,7 @@ SELECTION = "Selection"
 RUNNING = "How it runs"
 REPLACING = "Removing and replacing"
 LIMITS = "Limits of archives"
+WATCHING = "Watching"
 """The groups in which a command's help lists its options."""
 
 

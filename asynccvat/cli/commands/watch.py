@@ -21,7 +21,7 @@ from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.runs import LEFT_BEHIND, STOPPING
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.core.watching.options import WATCHING
+from asynccvat.core.declarations import WATCHING
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, Watch, WatchAddresses

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from asynccvat.core.declarations import DURATION, Number, option
+from asynccvat.core.declarations import DURATION, WATCHING, Number, option
 from asynccvat.errors import ConfigError
-
-WATCHING = "Watching"
-"""The group in which the command's help lists these options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
