@@ -131,6 +131,7 @@ if TYPE_CHECKING:
     from asynccvat.core.options.restore import RestoreOptions as RestoreOptions
     from asynccvat.core.options.transfer import TransferOptions as TransferOptions
     from asynccvat.core.options.upload import UploadOptions as UploadOptions
+    from asynccvat.core.options.watch import WatchOptions as WatchOptions
     from asynccvat.core.outcomes import Action as Action
     from asynccvat.core.outcomes import RunReport as RunReport
     from asynccvat.core.outcomes import TaskOutcome as TaskOutcome
@@ -140,7 +141,6 @@ if TYPE_CHECKING:
     from asynccvat.core.selections.selection import ProjectSelection as ProjectSelection
     from asynccvat.core.selections.selection import Selection as Selection
     from asynccvat.core.specs import ExportSpec as ExportSpec
-    from asynccvat.core.watching.options import WatchOptions as WatchOptions
     from asynccvat.core.watching.rounds import TaskChange as TaskChange
     from asynccvat.core.watching.rounds import WatchRound as WatchRound
     from asynccvat.core.wire.retry import RetryPolicy as RetryPolicy
@@ -193,7 +193,7 @@ _NAMES_OF = {
     "asynccvat.commands.watch.listener": ("WatchAddresses", "serve_watch"),
     "asynccvat.commands.watch.on_change": ("OnChangeCommand",),
     "asynccvat.commands.watch.run": ("Watch",),
-    "asynccvat.core.watching.options": ("WatchOptions",),
+    "asynccvat.core.options.watch": ("WatchOptions",),
     "asynccvat.core.watching.rounds": ("TaskChange", "WatchRound"),
     "asynccvat.commands.verify.run": ("verify",),
     "asynccvat.core.archive_limits": ("ArchiveLimits",),

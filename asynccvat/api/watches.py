@@ -7,11 +7,11 @@ from asynccvat.client import CvatClient
 from asynccvat.commands.watch.change_calls import OnChange
 from asynccvat.commands.watch.clock import Clock, SystemClock
 from asynccvat.commands.watch.run import Watch
-from asynccvat.core.models import ExportSpec
-from asynccvat.core.options import MirrorOptions
+from asynccvat.core.options.mirror import MirrorOptions
+from asynccvat.core.options.watch import WatchOptions
 from asynccvat.core.records.remembered import Wanted
 from asynccvat.core.selections.selection import Selection
-from asynccvat.core.watching.options import WatchOptions
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import ConfigError
 from asynccvat.transfer.run import EventCallback
 

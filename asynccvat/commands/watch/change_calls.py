@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
+from asynccvat.core.options.watch import WatchOptions
 from asynccvat.core.quantities import duration_text
-from asynccvat.core.watching.options import WatchOptions
 from asynccvat.core.watching.rounds import TaskChange
 
 OnChange = Callable[[TaskChange], Awaitable[object]]

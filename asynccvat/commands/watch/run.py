@@ -18,13 +18,13 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.commands.watch.change_calls import ChangeCalls, OnChange
 from asynccvat.commands.watch.clock import Clock
+from asynccvat.core.options.watch import WatchOptions
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.mirror import Plan, Remove
 from asynccvat.core.records.remembered import Wanted
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.watching.known import KnownTasks
-from asynccvat.core.watching.options import WatchOptions
 from asynccvat.core.watching.rounds import (
     FullReason,
     TaskChange,

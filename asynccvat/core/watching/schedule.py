@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asynccvat.core.watching.options import WatchOptions
+from asynccvat.core.options.watch import WatchOptions
 
 JITTER = 0.1
 """The share by which a wait is longer or shorter, so that many watches spread over time."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asynccvat.core.watching.options import WatchOptions
+from asynccvat.core.options.watch import WatchOptions
 from asynccvat.core.watching.schedule import is_time_for_all, rounds_until_retry, wait_after
 from asynccvat.errors import ConfigError
 
