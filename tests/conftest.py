@@ -57,7 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="run every case of the proofs instead of a sample (about 45 minutes; see "
+        help="run every case of the proofs instead of a sample (about an hour; see "
         "docs/reliability.md)",
     )
 
