@@ -34,6 +34,14 @@ EVENT_SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The run begins. At most `transfers` archives are read, or files sent, at once."""
+
+    transfers: int
+    target: TargetKind = TargetKind.TASK
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationSettled:
     """A mirror knows what its destination holds. `description` says it in one line."""
 
@@ -60,6 +68,15 @@ class Planned:
     remove: int
     refuse: int
     upload: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """Work on a task begins, or begins again. `name` is "" where it is not known."""
+
+    task_id: int
+    name: str
+    target: TargetKind = TargetKind.TASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +281,11 @@ class VerifyFinished:
 
 
 Event = (
-    DestinationSettled
+    RunStarted
+    | DestinationSettled
     | ListingRead
     | Planned
+    | TaskStarted
     | ExportRequested
     | ExportStarted
     | ExportFinished

@@ -26,7 +26,7 @@ from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.specs import BackupSpec, RequestSpec
 from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
-from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying
+from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying, TaskStarted
 from asynccvat.fs import handles
 from asynccvat.http import giving_way
 from asynccvat.transfer.bugs import of_one_task
@@ -205,6 +205,7 @@ class Dispatcher:
     ) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
+        self._emit(TaskStarted(order.task.id, order.task.name))
         try:
             outcome = await of_one_task(self._fetcher.fetch(order), order.task.id, self._target)
         except AsyncCvatError as error:

@@ -16,6 +16,7 @@ from asynccvat.errors import AsyncCvatError, TimeLimitError
 from asynccvat.events import (
     Retrying,
     RunFinished,
+    RunStarted,
     ServerBack,
     ServerPaused,
     ServerUnreachable,
@@ -43,6 +44,7 @@ class ReportBuilder:
         """
         self._run = run
         self._most_seconds = options.max_time
+        self._transfers = options.transfers
         self._began = asyncio.get_running_loop().time()
         self._listener = CallListener(
             on_retry=self._retrying,
@@ -86,6 +88,7 @@ class ReportBuilder:
         """
         stopped_by: AsyncCvatError | None = None
         interrupted = True
+        self._run.emit(RunStarted(self._transfers))
         try:
             with (
                 listening(self._listener),

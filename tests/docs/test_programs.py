@@ -95,13 +95,13 @@ def test_the_service_streams_the_events_of_a_mirror(
         while "Running on" not in service.stdout.readline():
             assert service.poll() is None
         events = [json.loads(line) for line in posted(f"http://127.0.0.1:{port}/mirrors/2")]
-        assert events[0]["event"] == "destination_settled"
+        assert [event["event"] for event in events[:2]] == ["run_started", "destination_settled"]
         assert [event["event"] for event in events].count("task_done") == 3
         assert events[-1]["event"] == "run_finished"
         assert events[-1]["ok"]
         assert len(list((tmp_path / "data" / "project2").glob("task*"))) == 3
         # What keeps a mirror from beginning is reported, too, and the service goes on.
-        (gone,) = [json.loads(line) for line in posted(f"http://127.0.0.1:{port}/mirrors/99")]
+        _, gone = [json.loads(line) for line in posted(f"http://127.0.0.1:{port}/mirrors/99")]
         assert gone["stopped_by"]["type"] == "NotFoundError"
     finally:
         service.send_signal(signal.SIGINT)

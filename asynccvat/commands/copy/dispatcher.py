@@ -38,6 +38,7 @@ from asynccvat.events import (
     ImportStarted,
     QueueStalled,
     Retrying,
+    TaskStarted,
 )
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.exports import Exports
@@ -214,6 +215,7 @@ class CopyDispatcher:
         self, step: CopyStep, work: Awaitable[TaskOutcome], *, may_repeat: bool = False
     ) -> None:
         task_id = task_of(step)
+        self._emit(TaskStarted(task_id, name_of(step)))
         try:
             outcome = await of_one_task(work, task_id)
         except AsyncCvatError as error:
@@ -269,24 +271,31 @@ def task_of(step: CopyStep) -> int:
             return step.task.id
 
 
+def name_of(step: CopyStep) -> str:
+    """Return the name of the task that a step is about."""
+    match step:
+        case RemoveCopy(copied=copied):
+            return copied.target.name
+        case RefuseCopy(name=name):
+            return name
+        case _:
+            return step.task.name
+
+
 def failed(step: CopyStep, error: AsyncCvatError) -> TaskOutcome:
     """Return the outcome of a step that failed or was refused."""
     copy: int | None = None
     match step:
-        case RemoveCopy(copied=copied):
-            name, copy = copied.target.name, copied.copy
-        case RefuseCopy():
-            name, copy = step.name, step.copy
-        case UpdateCopy() | KeepCopy():
-            name, copy = step.task.name, step.copied.copy
-        case FinishCopy():
-            name, copy = step.task.name, step.copy
+        case RemoveCopy(copied=copied) | UpdateCopy(copied=copied) | KeepCopy(copied=copied):
+            copy = copied.copy
+        case RefuseCopy() | FinishCopy():
+            copy = step.copy
         case _:
-            name = step.task.name
+            pass
     compared = error.compared if isinstance(error, CopyDiffersError) else None
     return FailedOutcome(
         task_id=task_of(step),
-        name=name,
+        name=name_of(step),
         action=Action.FAILED,
         reason=step.reason,
         error=error,

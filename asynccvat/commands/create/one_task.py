@@ -45,7 +45,13 @@ from asynccvat.errors import (
     UploadForgottenError,
     UploadTooLargeError,
 )
-from asynccvat.events import ImportFinished, ImportRequested, UploadProgress, UploadStarted
+from asynccvat.events import (
+    ImportFinished,
+    ImportRequested,
+    TaskStarted,
+    UploadProgress,
+    UploadStarted,
+)
 from asynccvat.transfer.slots import RequestSlots
 
 
@@ -200,6 +206,7 @@ class TaskCreator:
 
     async def _fill(self, unit: MediaUnit, task_id: int, sent: _Sent) -> None:
         """Send the media, and wait until the server has made frames of them."""
+        self._context.emit(TaskStarted(task_id, unit.name))
         creation = self._context.creation(unit)
         if creation.stage is Stage.FINISHING:
             request = await self._calls.data_request(task_id)

@@ -43,6 +43,7 @@ from asynccvat.events import (
     ExportStarted,
     QueueStalled,
     Retrying,
+    TaskStarted,
 )
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.outages import OF_EVERY_TASK, end_of_run
@@ -141,6 +142,7 @@ class CloudDispatcher:
     async def _write(self, step: CloudStep) -> None:
         clock = asyncio.get_running_loop().time
         began = clock()
+        self._emit(TaskStarted(step.target_id, "" if step.task is None else step.task.name))
         try:
             outcome = await of_one_task(
                 self._written(step, began), step.target_id, self._spec.target

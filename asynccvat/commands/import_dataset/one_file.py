@@ -38,7 +38,14 @@ from asynccvat.errors import (
     RestoreFailedError,
     UploadForgottenError,
 )
-from asynccvat.events import Event, ImportFinished, ImportRequested, UploadProgress, UploadStarted
+from asynccvat.events import (
+    Event,
+    ImportFinished,
+    ImportRequested,
+    TaskStarted,
+    UploadProgress,
+    UploadStarted,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,7 @@ class DatasetImporter:
         clock = asyncio.get_running_loop().time
         began, journal, key = clock(), order.journal, order.key
         sent = [0]
+        self._emit(TaskStarted(self._project_id, order.file.filename))
         if order.step.reason is DatasetReason.AGAIN:
             await journal.note(Failed(key=key, why="again"))
         try:

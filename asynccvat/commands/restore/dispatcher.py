@@ -19,7 +19,7 @@ from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.texts import first_few
 from asynccvat.errors import AsyncCvatError, StoreError
-from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled
+from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled, TaskStarted
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.outages import (
     OF_EVERY_TASK,
@@ -136,6 +136,7 @@ class RestoreDispatcher:
 
     async def _restore(self, order: RestoreOrder) -> None:
         target_id = order.step.target_id
+        self._emit(TaskStarted(target_id, order.step.name))
         try:
             outcome = await of_one_task(self._restorer.restore(order), target_id)
         except AsyncCvatError as error:

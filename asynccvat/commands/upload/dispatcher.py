@@ -19,7 +19,14 @@ from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
 from asynccvat.core.texts import first_few
 from asynccvat.errors import AnnotationLossError, AsyncCvatError
-from asynccvat.events import Event, ImportRequested, ImportStarted, QueueStalled, Retrying
+from asynccvat.events import (
+    Event,
+    ImportRequested,
+    ImportStarted,
+    QueueStalled,
+    Retrying,
+    TaskStarted,
+)
 from asynccvat.http import giving_way
 from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.bugs import of_one_task
@@ -119,6 +126,7 @@ class UploadDispatcher:
                 group.start_soon(partial(self._upload, order, is_second=is_second))
 
     async def _upload(self, order: UploadOrder, *, is_second: bool = False) -> None:
+        self._emit(TaskStarted(order.step.task_id, order.step.name))
         try:
             imported = await of_one_task(self._uploader.upload(order), order.step.task_id)
         except AsyncCvatError as error:

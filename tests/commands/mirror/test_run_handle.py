@@ -22,7 +22,8 @@ async def test_events_are_iterated_from_the_first_to_the_last(data: Path) -> Non
     async with serving(3) as serve:
         async with ac.open_mirror(serve.client, data, options=QUICK) as run:
             seen = [event async for event in run.events()]
-        assert isinstance(seen[0], events.DestinationSettled)
+        assert seen[0] == events.RunStarted(transfers=QUICK.transfers)
+        assert isinstance(seen[1], events.DestinationSettled)
         assert isinstance(seen[-1], events.RunFinished)
         assert seen[-1].report is run.report
         assert sum(isinstance(event, events.TaskDone) for event in seen) == 3
@@ -49,7 +50,7 @@ async def test_an_iterator_of_events_raises_what_kept_the_run_from_beginning(dat
         async with ac.open_mirror(serve.client, data, options=QUICK) as run:
             with pytest.raises(ac.AuthenticationError):
                 await see(run)
-        assert [type(event) for event in seen] == [events.RunFinished]
+        assert [type(event) for event in seen] == [events.RunStarted, events.RunFinished]
 
 
 async def test_a_cancelled_run_ends_its_iterators_and_cancels_queued_exports(

@@ -229,7 +229,7 @@ async def test_a_callback_that_raises_is_detached_and_logged(
 
     def listener(event: Event) -> None:
         told.append(event)
-        if len(told) == 3:
+        if len(told) == 4:
             raise LookupError("the display is broken")
 
     async with serving(3) as serve:
@@ -247,16 +247,19 @@ async def test_every_event_of_a_run_is_json_and_comes_in_its_order(data: Path, l
         await ac.mirror(serve.client, data, options=QUICK, on_event=log)
         lines = [json.loads(json.dumps(to_json(event))) for event in log.events]
         assert {line["v"] for line in lines} == {1}
-        begin = [line["event"] for line in lines[:3]]
-        assert begin == ["destination_settled", "listing_read", "planned"]
+        begin = [line["event"] for line in lines[:4]]
+        assert begin == ["run_started", "destination_settled", "listing_read", "planned"]
         assert lines[-1]["event"] == "run_finished"
-        order = ["export_requested", "export_finished", "transfer_progress"]
+        order = ["task_started", "export_requested", "export_finished", "transfer_progress"]
         order += ["transfer_finished", "task_done"]
         for task_id in (1, 3, 4):
             names = [line["event"] for line in lines if line.get("task_id") == task_id]
             firsts = [names.index(name) for name in order]
             assert firsts == sorted(firsts), names
             assert names[-1] == "task_done"
+        started = {line["task_id"]: line["name"] for line in lines if line["event"] == order[0]}
+        names_there = {task.id: task.name for task in serve.server.tasks.values()}
+        assert started == {number: names_there[number] for number in (1, 2, 3, 4)}
         failed = [line for line in lines if line["event"] == "task_done" and line["task_id"] == 2]
         assert failed[0]["error"]["type"] == "ExportFailedError"
 
