@@ -6,6 +6,7 @@ know.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import yaml
 
 from asynccvat.errors import ConfigError, RunFileError
+from asynccvat.runfiles.building import backups, creations, deletions, files, mirrors
+from asynccvat.runfiles.building.context import StepContext
 from asynccvat.runfiles.declarations import (
     BACKUP,
     COPY,
@@ -28,8 +31,8 @@ from asynccvat.runfiles.declarations import (
     SERVER,
     UPLOAD,
 )
+from asynccvat.runfiles.mappings import Section
 from asynccvat.runfiles.nodes import FilePosition, MappingEntry, NodeReader, described
-from asynccvat.runfiles.step_builder import StepBuilder
 from asynccvat.runfiles.steps import (
     RunFile,
     RunFileStep,
@@ -77,8 +80,8 @@ class _Loader:
 
     def __init__(self, file: Path) -> None:
         self.reader = NodeReader(file)
-        self._builder = StepBuilder(self.reader)
-        self.warnings = self._builder.warnings
+        self._context = StepContext(self.reader)
+        self.warnings = self._context.warnings
         self._file = file
         self._has_secrets = False
 
@@ -115,20 +118,8 @@ class _Loader:
         section = PARAMETERS[task].read(entries["parameters"].value, self.reader, "parameters")
         if section is None:
             return None
-        head = StepHead(number, self.reader.place(node), server)
-        build = {
-            DOWNLOAD: self._builder.download,
-            UPLOAD: self._builder.upload,
-            MIRROR: self._builder.mirror,
-            CREATE: self._builder.create,
-            IMPORT_DATASET: self._builder.import_dataset,
-            BACKUP: self._builder.backup,
-            RESTORE: self._builder.restore,
-            EXPORT_TO_CLOUD: self._builder.export_to_cloud,
-            COPY: self._builder.copy,
-            DELETE: self._builder.delete,
-        }
-        return build[task](head, section)
+        head = StepHead(number, task, self.reader.place(node), server)
+        return _BUILDERS[task](self._context, head, section)
 
     def _task(self, node: yaml.MappingNode, entry: MappingEntry | None) -> str | None:
         if entry is None:
@@ -156,6 +147,18 @@ class _Loader:
         return settings
 
 
+_BUILDERS: Mapping[str, Callable[[StepContext, StepHead, Section], RunFileStep | None]] = {
+    DOWNLOAD: files.download,
+    UPLOAD: files.upload,
+    MIRROR: mirrors.mirror,
+    EXPORT_TO_CLOUD: mirrors.export_to_cloud,
+    CREATE: creations.create,
+    IMPORT_DATASET: creations.import_dataset,
+    BACKUP: backups.backup,
+    RESTORE: backups.restore,
+    COPY: backups.copy,
+    DELETE: deletions.delete,
+}
 _EXAMPLE = (
     "write `- task: download_cvat_tasks`, and `parameters:` below it with task_ids and out_dir"
 )

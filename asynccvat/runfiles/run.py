@@ -29,7 +29,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, RunFinished
 from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
-from asynccvat.runfiles.deletion_steps import refusal, unconfirmed
+from asynccvat.runfiles.building.deletions import refusal, unconfirmed
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import RunFileReport, StepPlan, StepReport

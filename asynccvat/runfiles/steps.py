@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from asynccvat.core.options.backup import BackupOptions
 from asynccvat.core.options.cloud import CloudOptions
@@ -23,11 +24,16 @@ from asynccvat.settings import SettingValue
 
 @dataclass(frozen=True, slots=True)
 class StepHead:
-    """What every step has: number, position, settings of its server."""
+    """What every step has: number, verb, position, settings of its server."""
 
     number: int
+    task: str
     place: FilePosition
     server: Mapping[str, SettingValue]
+
+    def fields(self, places: Mapping[int | str, FilePosition]) -> dict[str, Any]:
+        """Return the fields that a step takes over, and the positions of what it names."""
+        return {**{item.name: getattr(self, item.name) for item in fields(self)}, "places": places}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

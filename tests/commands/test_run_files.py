@@ -480,7 +480,7 @@ async def test_a_restore_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
         file = written("- {task: restore, parameters: {src: backups, task_id: 1}}\n")
         (planned,) = await ac.plan_run_file(file)
         assert [plan.counts for plan in planned.plans] == [{"restore": 1}]
-        assert counts(await ac.run_file(file)) == [(1, 0, 0, 0)]
+        assert counts(await ac.run_file(file)) == [(1, 0, 1, 0)]  # task 1 is there twice now
         assert len(serve.server.tasks) == 3
         assert counts(await ac.run_file(file)) == [(0, 1, 0, 0)]
         assert len(serve.server.tasks) == 3

@@ -7,64 +7,42 @@ and is not carried out after a step that failed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from asynccvat.commands.delete.plan_file import read_plan
-from asynccvat.core.declarations import make_options
 from asynccvat.core.options.delete import DeleteOptions, check_selection
 from asynccvat.core.plans.delete import check_same_target
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import ConfigError, EarlierStepError, Problem
+from asynccvat.runfiles.building.context import StepContext, path_of
 from asynccvat.runfiles.declarations import DELETE
 from asynccvat.runfiles.mappings import Section
-from asynccvat.runfiles.nodes import FilePosition, NodeReader
 from asynccvat.runfiles.reports import StepReport
 from asynccvat.runfiles.steps import DeletionStep, RunFile, StepHead
 from asynccvat.runfiles.wording import in_keys
 
 
-def deletion(
-    head: StepHead,
-    section: Section,
-    selection: Selection,
-    given: dict[str, Any],
-    *,
-    places: Mapping[int | str, FilePosition],
-    reader: NodeReader,
-) -> DeletionStep | None:
-    """Build a deletion; report what is wrong with it.
-
-    Args:
-        head: What every step has.
-        section: The step's keys.
-        selection: Which tasks or projects.
-        given: The options of `DeleteOptions`, by their fields.
-        places: The positions of the ids.
-        reader: Collects the problems.
-    """
+def delete(context: StepContext, head: StepHead, section: Section) -> DeletionStep | None:
+    """Build a deletion; its keys are the options of the command."""
+    selection, places = context.selected(section)
+    options = context.options(DeleteOptions, head, section, "require_backup", "log")
+    if selection is None or selection == Selection() or options is None:
+        return None
     try:
-        options = make_options(DeleteOptions, given)
         check_selection(selection, options)
     except ConfigError as error:
-        # The types have checked each value alone; what they mean together is checked here.
-        reader.report_at(head.place, in_keys(error.message, DELETE))
+        context.reader.report_at(head.place, in_keys(error.message, DELETE))
         return None
     plan = None
     if "plan" in section.values:
         try:
-            plan = read_plan(Path(section.values["plan"]).expanduser())
+            plan = read_plan(path_of(section.values["plan"]))
             check_same_target(plan, options.target)
         except ConfigError as error:
-            reader.report(section.entries["plan"].value, in_keys(error.message, DELETE))
+            context.reader.report(section.entries["plan"].value, in_keys(error.message, DELETE))
             return None
     return DeletionStep(
-        number=head.number,
-        task=DELETE,
-        place=head.place,
-        server=head.server,
-        places=places,
+        **head.fields(places.found),
         selection=selection,
         options=options,
         expect=section.values.get("expect"),
