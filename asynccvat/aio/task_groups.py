@@ -12,6 +12,7 @@ from typing import Generic, TypeVar, TypeVarTuple
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -32,11 +33,13 @@ class TaskGroup:
 
     Attributes:
         failures: What the tasks raised, in the order in which they failed.
+        is_cut_off: Whether a task was cancelled.
     """
 
     def __init__(self, group: anyio.abc.TaskGroup) -> None:
         """Start tasks in a group of anyio's."""
         self.failures: list[Exception] = []
+        self.is_cut_off = False
         self._group = group
 
     def start_soon(self, func: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
@@ -67,6 +70,9 @@ class TaskGroup:
             await func(*args)
         except Exception as error:  # noqa: BLE001 - `task_group` raises it after the group's end
             self.fail(error)
+        except anyio.get_cancelled_exc_class():
+            self.is_cut_off = True
+            raise
 
 
 @asynccontextmanager
@@ -87,6 +93,9 @@ async def task_group() -> AsyncIterator[TaskGroup]:
     # Raised outside the group: inside, anyio would wrap it.
     if group.failures:
         raise group.failures[0]
+    if group.is_cut_off:
+        # The caller was cancelled with its tasks, which may have ended before it could notice.
+        await anyio.lowlevel.checkpoint_if_cancelled()
 
 
 async def run_all(calls: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:

@@ -180,3 +180,17 @@ async def test_a_background_job_ends_with_the_work_beside_it() -> None:
 
     assert await run_beside(sleeper.sleep, work()) == "done"
     assert sleeper.cancelled == 1
+
+
+async def test_a_caller_whose_tasks_were_cancelled_with_it_goes_on_with_nothing() -> None:
+    went_on = False
+    with anyio.CancelScope() as cancelled:
+        async with task_group() as group:
+            group.start(anyio.sleep_forever)
+            await anyio.lowlevel.checkpoint()
+            cancelled.cancel()
+            with anyio.CancelScope(shield=True):
+                # The task ends here, before the caller notices.
+                await anyio.wait_all_tasks_blocked()
+        went_on = True
+    assert not went_on
