@@ -51,6 +51,7 @@ from asynccvat.core.specs import BackupSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.watching.rounds import FullReason, TaskFailure
 from asynccvat.core.watching.status import WatchState, WatchStatus
+from asynccvat.core.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "About",
@@ -109,6 +110,8 @@ __all__ = [
     "VerifyProblem",
     "WatchState",
     "WatchStatus",
+    "Webhook",
+    "WebhookDelivery",
 ]
 
 

@@ -37,6 +37,7 @@ from asynccvat.cli.commands.simulate import simulate
 from asynccvat.cli.commands.upload import upload
 from asynccvat.cli.commands.verify import verify
 from asynccvat.cli.commands.watch import watch
+from asynccvat.cli.commands.webhook import webhook
 from asynccvat.cli.exit_codes import MEANINGS, ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.shared_options import SharedOptions
@@ -113,6 +114,7 @@ _COMMANDS: dict[str, Callable[..., Any]] = {
 for _name, _command in _COMMANDS.items():
     app.command(_name, cls=Command)(_command)
 app.add_typer(requests)
+app.add_typer(webhook)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -24,6 +24,7 @@ from asynccvat.client.exports import ExportCalls
 from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
 from asynccvat.client.tokens import read_access_token
+from asynccvat.client.webhooks import Webhooks
 from asynccvat.core.annotations.counts import TaskAnnotations
 from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.environment import from_environment
@@ -553,6 +554,11 @@ class CvatClient:
             AsyncCvatError: The server cannot be asked, or cannot list the storage.
         """
         return self._storages.names(storage_id, folder)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The calls that list, make, delete and ping webhooks."""
+        return Webhooks(self._http)
 
     async def request_export(
         self, target_id: int, spec: ExportSpec | BackupSpec | str

@@ -1,0 +1,219 @@
+"""`asynccvat webhook`: make, list, delete and ping the webhooks that wake a watch."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asynccvat.cli import output, queries
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import OutputForm, OutputOptions
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.text import counted, printable
+from asynccvat.cli.typer_classes import Command, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asynccvat import CvatClient
+    from asynccvat.models import Webhook, WebhookDelivery
+
+_SECRET = "ASYNCCVAT_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
+_COLUMNS = ("id", "type", "project", "address", "active", "last status", "events")
+
+WebhookId = Annotated[
+    int,
+    typer.Argument(metavar="ID", min=1, help="Its id, as 'asynccvat webhook list' shows it."),
+]
+
+webhook = typer.Typer(
+    name="webhook", cls=Group, help="Make, list, delete and ping the webhooks that wake a watch."
+)
+
+
+@command
+def create(
+    shared: SharedOptions,
+    *,
+    target_url: Annotated[
+        str,
+        typer.Option(
+            "--target-url",
+            metavar="URL",
+            help="Where CVAT reaches the watch, with /webhook at its end.",
+        ),
+    ],
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project",
+            metavar="ID|NAME",
+            help="The project whose changes are delivered. By default the organization's.",
+        ),
+    ] = None,
+    verify_target: Annotated[
+        bool,
+        typer.Option(
+            "--verify-target/--no-verify-target",
+            help="Let CVAT check the certificate of the address.",
+        ),
+    ] = True,
+    output_options: OutputOptions,
+) -> int:
+    """Make a webhook that wakes 'asynccvat watch --listen', or bring it up to date.
+
+    The secret is in ASYNCCVAT_WEBHOOK_SECRET. One webhook is made for each address and project.
+
+    For example:
+
+    asynccvat webhook create --project 5 --target-url https://mirror.example.com/webhook
+    """
+    form = output_options.form()
+    settings = shared.settings()
+    secret = os.environ.get(_SECRET, "")
+    if not secret:
+        raise typer.BadParameter(
+            "the secret of the webhook is missing. Set it, for example to the output of 'openssl "
+            "rand -hex 32', and give the watch the same.",
+            param_hint=_SECRET,
+        )
+
+    async def work(client: CvatClient) -> tuple[Webhook, bool]:
+        return await client.webhooks.register(
+            target_url,
+            secret=secret,
+            project_id=None if project is None else await _project_id(client, project),
+            enable_ssl=verify_target,
+        )
+
+    made, is_new = queries.ask(settings, work)
+    _show(form, [made])
+    if form is OutputForm.TABLE:
+        output.remark(
+            f"{'Made' if is_new else 'Changed'} webhook {made.id}. Check that CVAT reaches the "
+            f"address: asynccvat webhook ping {made.id}"
+        )
+    return ExitCode.DONE
+
+
+async def _project_id(client: CvatClient, text: str) -> int:
+    """Return the id of a project that is given by id or by name.
+
+    Raises:
+        typer.BadParameter: There is none of that name, or several.
+    """
+    from asynccvat import ProjectSelection  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    if text.isdecimal():
+        return (await client.project(int(text))).id
+    found = await client.projects(ProjectSelection(name=text))
+    if len(found) != 1:
+        what = "no project has this name" if not found else "several projects have this name"
+        raise typer.BadParameter(
+            f"{what}: {text!r}. List them with 'asynccvat list-projects', and give the id.",
+            param_hint="--project",
+        )
+    return found[0].id
+
+
+@command
+def list_webhooks(shared: SharedOptions, *, output_options: OutputOptions) -> int:
+    """List the webhooks that you may manage.
+
+    For example:
+
+    asynccvat webhook list --json
+    """
+    form = output_options.form()
+    found = queries.ask(shared.settings(), lambda client: client.webhooks.all())
+    _show(form, found)
+    if form is OutputForm.TABLE:
+        output.remark(counted(len(found), "webhook"))
+    return ExitCode.DONE
+
+
+@command
+def delete(shared: SharedOptions, *, webhook_id: WebhookId) -> int:
+    """Delete a webhook. The watch goes on, and looks at its own times.
+
+    For example:
+
+    asynccvat webhook delete 7
+    """
+    queries.ask(shared.settings(), lambda client: client.webhooks.delete(webhook_id))
+    output.remark(f"Deleted webhook {webhook_id}.")
+    return ExitCode.DONE
+
+
+@command
+def ping(shared: SharedOptions, *, webhook_id: WebhookId, output_options: OutputOptions) -> int:
+    """Let CVAT send a ping to a webhook's address, and show how it was answered.
+
+    For example:
+
+    asynccvat webhook ping 7
+    """
+    form = output_options.form()
+    sent: WebhookDelivery = queries.ask(
+        shared.settings(), lambda client: client.webhooks.ping(webhook_id)
+    )
+    queries.show(
+        form,
+        [sent],
+        ("status", "answer"),
+        [(sent.status_code, printable(sent.response))],
+        numbers=("status",),
+        wraps=("answer",),
+    )
+    if sent.arrived:
+        return ExitCode.DONE
+    if form is OutputForm.TABLE:
+        output.remark(_why(sent))
+    return ExitCode.SOME_FAILED
+
+
+def _why(sent: WebhookDelivery) -> str:
+    """Return the line for a ping that did not arrive."""
+    if sent.status_code == 403:
+        return (
+            "The address refused it: the secrets differ. Run 'asynccvat webhook create' again with "
+            "the secret of the watch."
+        )
+    if sent.status_code in (None, 502, 504):
+        return (
+            "CVAT does not reach the address. Check that the watch runs, that the address is "
+            "right, and that the server may call it."
+        )
+    return f"The address answered {sent.status_code}: it is not that of a watch."
+
+
+def _show(form: OutputForm, webhooks: Sequence[Webhook]) -> None:
+    rows = [
+        (
+            one.id,
+            one.type,
+            one.project_id,
+            one.target_url,
+            "yes" if one.is_active else "no",
+            one.last_status,
+            ", ".join(one.events),
+        )
+        for one in webhooks
+    ]
+    queries.show(
+        form,
+        webhooks,
+        _COLUMNS,
+        rows,
+        numbers=("id", "project", "last status"),
+        wraps=("address", "events"),
+    )
+
+
+webhook.command("create", cls=Command)(create)
+webhook.command("list", cls=Command)(list_webhooks)
+webhook.command("delete", cls=Command)(delete)
+webhook.command("ping", cls=Command)(ping)
