@@ -29,9 +29,7 @@ WebhookId = Annotated[
     typer.Argument(metavar="ID", min=1, help="Its id, as 'asynccvat webhook list' shows it."),
 ]
 
-webhook = typer.Typer(
-    name="webhook", cls=Group, help="Make, list, delete and ping the webhooks that wake a watch."
-)
+webhook = typer.Typer(name="webhook", cls=Group, invoke_without_command=True)
 
 
 @command
@@ -121,7 +119,7 @@ async def _project_id(client: CvatClient, text: str) -> int:
 
 @command
 def list_webhooks(shared: SharedOptions, *, output_options: OutputOptions) -> int:
-    """List the webhooks that you may manage.
+    """List the webhooks that you may manage; they wake 'asynccvat watch'.
 
     For example:
 
@@ -213,6 +211,7 @@ def _show(form: OutputForm, webhooks: Sequence[Webhook]) -> None:
     )
 
 
+webhook.callback()(list_webhooks)
 webhook.command("create", cls=Command)(create)
 webhook.command("list", cls=Command)(list_webhooks)
 webhook.command("delete", cls=Command)(delete)
