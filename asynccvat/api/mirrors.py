@@ -40,7 +40,7 @@ async def plan_mirror(
     async with MirrorStore.open(
         checked_path(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
-        settled = await settle_with(store, wanted)
+        settled = await settle_with(client, store, wanted)
         return await prepare(client, store, settled)
 
 

@@ -35,8 +35,8 @@ Format = Annotated[
         "--format",
         "-f",
         metavar="NAME",
-        help="The format's exact name; see 'asynccvat formats'. CVAT takes 'CVAT for video 1.1' "
-        "for videos, and 'CVAT for images 1.1' for other tasks.",
+        help="The format, like coco or 'COCO 1.0'; see 'asynccvat formats'. CVAT takes "
+        "'CVAT for video 1.1' for videos, and 'CVAT for images 1.1' for other tasks.",
         show_default=True,
     ),
 ]

@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 
 from asynccvat.client.lists import Lists
+from asynccvat.core.format_names import exporter_for, format_problem
 from asynccvat.core.numbers import whole
 from asynccvat.core.requests import RequestAccepted, RequestId
 from asynccvat.core.selections.selection import RequestSelection
-from asynccvat.core.specs import CVAT, BucketKey, ExportSpec, RequestSpec
+from asynccvat.core.specs import BucketKey, RequestSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.responses import ByteRange, is_json
 from asynccvat.errors import (
@@ -110,24 +110,18 @@ class ExportCalls:
                 return request.id
         return None
 
+    async def exporter(self, name: str) -> str:
+        """Return the exact name of the format that a text means."""
+        return exporter_for(name, await self._lists.formats(), origin=self._http.server.address)
+
     async def check_format(self, name: str) -> None:
-        """Check that the server has the exporters that a format's name can mean."""
-        exporters = (await self._lists.formats()).exporters
-        for exporter in ExportSpec(name).exporters:
-            if not any(item.name == exporter and item.enabled for item in exporters):
-                raise await self._unknown_format(exporter)
+        """Check that the server has the exporters that a format's exact name can mean."""
+        if await self.exporter(name) != name:
+            raise await self._unknown_format(name)
 
     async def _unknown_format(self, name: str) -> ConfigError:
-        exporters = [item.name for item in (await self._lists.formats()).exporters if item.enabled]
-        folded = {item.lower(): item for item in (CVAT, *exporters)}
-        near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.4)
-        hint = "List its formats with `asynccvat formats`."
-        if near:
-            hint = "Did you mean " + " or ".join(repr(folded[item]) for item in near) + "?"
-        origin = self._http.server.address
-        return ConfigError(
-            f"cannot export as {name!r}: {origin} has no such format. {hint}", step="export"
-        )
+        formats = await self._lists.formats()
+        return format_problem(name, formats, origin=self._http.server.address)
 
     @asynccontextmanager
     async def result(

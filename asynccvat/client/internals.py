@@ -190,8 +190,16 @@ class ClientInternals:
         """
         await self._exports.check_format(name)
 
+    async def exporter(self, name: str) -> str:
+        """Return the exact name of the format that a text like `coco` means.
+
+        Raises:
+            ConfigError: The server exports in no such format, or in several. The names are given.
+        """
+        return await self._exports.exporter(name)
+
     async def importer(self, name: str) -> Format:
-        """Return the importer that reads a format, by its own name or by the exporter's.
+        """Return the importer that a text like `coco` means, or the name of an exporter.
 
         Raises:
             ConfigError: There is none. The nearest names are given.

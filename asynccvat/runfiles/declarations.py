@@ -116,8 +116,8 @@ SERVER = MappingType(
 
 _FORMAT = MappingKey(
     TextType(),
-    f"The format's exact name; see 'asynccvat formats'. By default {ExportSpec().format!r}: "
-    "CVAT's own XML, with tracks for videos.",
+    f"The format, like coco or 'COCO 1.0'; see 'asynccvat formats'. By default "
+    f"{ExportSpec().format!r}: CVAT's own XML, with tracks for videos.",
 )
 _UPLOAD = _keys(UploadOptions)
 
@@ -225,7 +225,7 @@ PARAMETERS = {
             ),
             "format": MappingKey(
                 TextType(),
-                "The format's name, as the server imports or exports it.",
+                "The format of the files, like coco or 'COCO 1.0'.",
                 required=True,
             ),
             **_keys(ImportOptions),

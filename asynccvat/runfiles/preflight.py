@@ -7,6 +7,7 @@ checks what needs no server.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from functools import partial
 
 from asynccvat.api.uploads import plan_upload
@@ -127,8 +128,10 @@ class _Check:
     async def _dimensions(self, step: DownloadStep, tasks: Collection[Task]) -> None:
         """Check that the step's format can hold annotations of its tasks."""
         formats = await self._client.formats()
+        format_name = await internals(self._client).exporter(step.spec.format)
+        spec = replace(step.spec, format=format_name)
         for task in tasks:
-            why = other_dimension(task, step.spec, formats)
+            why = other_dimension(task, spec, formats)
             if why is not None:
                 place = str(step.place_of(task.id))
                 message = in_keys(f"cannot download task {task.id}: {why}", step.task)
@@ -138,7 +141,7 @@ class _Check:
         return await self._ask(
             ("export", name),
             str(step.place_of(name)),
-            partial(internals(self._client).check_format, name),
+            partial(internals(self._client).exporter, name),
         )
 
     async def _importer(self, step: RunFileStep, name: str) -> bool:

@@ -159,9 +159,9 @@ def test_the_project_of_the_settings_is_remembered_and_counts_for_less(
 def test_an_unknown_format_leaves_no_folder(
     shell: Shell, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    ended = shell("mirror", "new/er", "-f", "Coco 1.0", *options)
+    ended = shell("mirror", "new/er", "-f", "Coco 2.0", *options)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.splitlines()[-1].startswith("Error: cannot export as 'Coco 1.0'")
+    assert ended.err.splitlines()[-1].startswith("Error: cannot export as 'Coco 2.0'")
     assert list(tmp_path.iterdir()) == []
 
 

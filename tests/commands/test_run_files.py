@@ -181,15 +181,15 @@ async def test_every_problem_that_the_servers_know_is_reported_before_the_first_
         file = written(
             "- {task: download, parameters: {task_ids: [1], out_dir: out}}\n"
             "- task: download\n"
-            "  parameters: {task_ids: [1, 77], out_dir: more, dataset_format: coco 1.0}\n"
+            "  parameters: {task_ids: [1, 77], out_dir: more, dataset_format: coco 2.0}\n"
             "- task: upload\n"
             "  parameters:\n"
             "    folder_prefix: task\n"
             "    tasks:\n"
             "      - {task_id: 88, annotation_path: one.xml}\n"
             "      - {task_id: 1, annotation_path: one.json, dataset_format: CVAT 1.1}\n"
-            "      - {task_id: 2, annotation_path: one.json, dataset_format: Coco}\n"
-            "- {task: mirror, parameters: {dest: data, project_id: [1, 9], format: VOC}}\n"
+            "      - {task_id: 2, annotation_path: one.json, dataset_format: Coc}\n"
+            "- {task: mirror, parameters: {dest: data, project_id: [1, 9], format: VOC 2}}\n"
             "- {task: mirror, parameters: {dest: data, project_id: 9, task_id: 66}}\n"
             "- {task: mirror, parameters: {dest: data, task_id: [1, 66]}}\n"
             "- {task: mirror, parameters: {dest: data, task_id: 66, prune: true}}\n"
@@ -209,7 +209,7 @@ async def test_every_problem_that_the_servers_know_is_reported_before_the_first_
         no_such_format = f"{serve.server.url} has no such format"
         expected = (
             ("line 3, column ", " has no task 77, or this user may not see it"),
-            ("line 3, column ", f"cannot export as 'coco 1.0': {no_such_format}. Did you mean "),
+            ("line 3, column ", f"cannot export as 'coco 2.0': {no_such_format}. Did you mean "),
             (
                 "line 25, column ",
                 f"cannot append annotations: {serve.server.url} only replaces them",
@@ -218,10 +218,10 @@ async def test_every_problem_that_the_servers_know_is_reported_before_the_first_
             ("line 9, column ", "one.json': it is JSON, and 'CVAT 1.1' reads "),
             (
                 "line 10, column ",
-                f"cannot import 'Coco': {serve.server.url} has no such importer. Did you mean ",
+                f"cannot import 'Coc': {serve.server.url} has no such importer. Did you mean ",
             ),
             ("line 11, column ", "there is no project 9 at "),
-            ("line 11, column ", "cannot export as 'VOC'"),
+            ("line 11, column ", "cannot export as 'VOC 2'"),
             ("line 12, column ", "there is no project 9 at "),
             ("line 13, column ", " has no task 66, or"),
             ("line 16, column ", "no connection to http://127.0.0.1:1: "),

@@ -54,7 +54,7 @@ def export_to_cloud(
             "--format",
             "-f",
             metavar="NAME",
-            help="The format's exact name; see 'asynccvat formats'. "
+            help="The format, like coco or 'COCO 1.0'; see 'asynccvat formats'. "
             f"By default {DEFAULT_FORMAT!r}.",
         ),
     ] = None,

@@ -38,7 +38,7 @@ def import_dataset(
             "-f",
             group="What to import",
             metavar="NAME",
-            help="The format's name, as the server imports or exports it. Required.",
+            help="The format of the files, like coco or 'COCO 1.0'. Required.",
         ),
     ] = None,
     options: ImportOptions,

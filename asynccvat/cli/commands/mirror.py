@@ -43,7 +43,7 @@ def mirror(
             "--format",
             "-f",
             metavar="NAME",
-            help="The format's exact name; see 'asynccvat formats'. "
+            help="The format, like coco or 'COCO 1.0'; see 'asynccvat formats'. "
             f"By default what DEST remembers, or else {DEFAULT_FORMAT!r}.",
         ),
     ] = None,

@@ -74,7 +74,7 @@ def upload(
             "-f",
             group=_WHAT,
             metavar="NAME",
-            help="The format's name, as the server imports or exports it. By default the "
+            help="The format of the files, like coco or 'COCO 1.0'. By default the "
             "mirror's format, or else 'CVAT 1.1'.",
         ),
     ] = None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient, internals
+from asynccvat.core.format_names import format_without_server
 from asynccvat.core.models import Task
 from asynccvat.core.options.mirror import DownloadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -108,7 +110,7 @@ class DownloadRun:
         present = await LooseFolder.contents(path)
         return choose_step(
             present,
-            self._spec.format,
+            format_without_server(self._spec.format),
             skip_existing=self._skip_existing,
             replace=self._replace,
         )
@@ -123,7 +125,8 @@ class DownloadRun:
         if not orders:
             return None
         await internals(self._client).check_version()
-        await internals(self._client).check_format(self._spec.format)
+        format_name = await internals(self._client).exporter(self._spec.format)
+        self._spec = replace(self._spec, format=format_name)
         created: list[Path] = []
         try:
             # Check this now rather than after the server has exported everything.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from msgspec import structs
@@ -190,7 +191,8 @@ class CloudRun:
         if isinstance(self._spec, ExportSpec):
             formats = await self._client.formats()
             await internals(self._client).check_version()
-            await internals(self._client).check_format(self._spec.format)
+            format_name = await internals(self._client).exporter(self._spec.format)
+            self._spec = replace(self._spec, format=format_name)
         steps = plan_writes(
             listing,
             self._spec,

@@ -14,6 +14,7 @@ from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
+from asynccvat.core.format_names import KNOWN_FORMATS
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
@@ -35,16 +36,22 @@ from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
 
 
-async def settle_with(store: MirrorStore, wanted: Wanted) -> Settled:
+async def settle_with(client: CvatClient, store: MirrorStore, wanted: Wanted) -> Settled:
     """Fill in what a run was not given, from what its destination remembers.
 
     Raises:
         ChangeRefusedError: The run was given another value than the remembered one.
+        ConfigError: The server does not export in the format.
         StoreError: The destination cannot be read.
     """
+    remembered = await store.settings()
+    format_name = wanted.given.format
+    if format_name not in (None, remembered.format, *KNOWN_FORMATS):
+        await internals(client).check_version()
+        wanted = wanted.with_format(await internals(client).exporter(format_name))
     return settle(
         wanted,
-        await store.settings(),
+        remembered,
         place=str(store.path),
         bound=not await store.is_unused(),
     )

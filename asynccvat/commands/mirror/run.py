@@ -194,7 +194,7 @@ class MirrorRun:
     async def _settle(self, store: MirrorStore) -> Settled:
         if self._is_repair:
             return settle(self._wanted, await store.settings(), place=str(store.path), bound=False)
-        return await settle_with(store, self._wanted)
+        return await settle_with(self._client, store, self._wanted)
 
     async def _move(
         self, move: Move, store: MirrorStore, report: ReportBuilder

@@ -1,6 +1,6 @@
 """Find the file for each task to upload to, and what receipts say about it.
 
-All of this works without the server. `core.plans.upload` decides what is uploaded.
+Most of this works without the server. `core.plans.upload` decides what is uploaded.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from pathlib import Path
 import msgspec
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
 from asynccvat.core.annotations.importers import importer_name
+from asynccvat.core.format_names import KNOWN_FORMATS
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
-from asynccvat.core.specs import ExportSpec
+from asynccvat.core.specs import CVAT, ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.store import MirrorStore, ReplacedAnnotations
@@ -80,6 +81,20 @@ class FoundFile:
     replaced: ReplacedAnnotations | None
 
 
+async def exact_format(client: CvatClient, given: str) -> str:
+    """Return the exact name of the format that a text means for imports.
+
+    Files that cannot be right are refused before the server is asked, so it is not asked about
+    names that CVAT is known to have.
+
+    Raises:
+        ConfigError: The server has no such importer, or several.
+    """
+    if given in KNOWN_FORMATS or given == importer_name(CVAT):
+        return given
+    return (await internals(client).importer(given)).name
+
+
 class Discovery:
     """Find the files for each task."""
 
@@ -113,9 +128,11 @@ class Discovery:
 
         Raises:
             ConfigError: The folder cannot be read, holds no task's folder, or mirrors another
-                server.
+                server. Or the server has no such importer.
             StoreError: A mirror cannot be used.
         """
+        if self._format is not None:
+            self._format = await exact_format(self._client, self._format)
         async with AsyncExitStack() as stack:
             mirrors = _Mirrors(self._client, self._options, stack, read_only=read_only)
             stack.callback(mirrors.pass_warnings, warn)

@@ -10,6 +10,7 @@ from asynccvat.aio.threads import entered_in_thread, in_thread, shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.client.exports import MAX_COLLISIONS
 from asynccvat.client.poller import Poller
+from asynccvat.commands.upload.discovery import exact_format
 from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import find_source, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
@@ -27,6 +28,7 @@ async def import_file(
     client: CvatClient, task_id: int, path: Path, format_name: str, options: UploadOptions
 ) -> ServerRequest:
     """Import a file, and wait for the end. `api.upload_annotations` documents it."""
+    format_name = await exact_format(client, format_name)
     source = await in_thread(lambda: find_source(path, format_name).inspected())
     await internals(client).check_version()
     importer = await internals(client).importer(format_name)

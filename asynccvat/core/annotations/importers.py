@@ -1,14 +1,14 @@
 """Find the importer that reads what an exporter wrote.
 
 CVAT's exporters and importers have different names: `CVAT 1.1` reads what `CVAT for images 1.1` and
-`CVAT for video 1.1` wrote. Names are exact, case included, as at the server.
+`CVAT for video 1.1` wrote. `core.format_names` finds the name that a user means.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 
+from asynccvat.core.format_names import meant_formats, suggestion
 from asynccvat.core.models import Format, Formats
 from asynccvat.core.specs import CVAT
 from asynccvat.errors import ConfigError
@@ -32,28 +32,29 @@ def importer_for(name: str, formats: Formats, *, origin: str) -> Format:
     """Find the importer that reads a format.
 
     Args:
-        name: An importer's name, or an exporter's.
+        name: An importer's name, or an exporter's, or a short one like `coco`.
         formats: The server's formats.
         origin: The server, for the message.
 
     Raises:
-        ConfigError: There is none, or it is disabled. The nearest names are given, or all.
+        ConfigError: There is none, or several, or it is disabled. The nearest names are given.
     """
     importers = {item.name: item for item in formats.importers if item.enabled}
-    found = importers.get(name) or importers.get(importer_name(name))
-    if found is not None:
-        return found
-    is_written = any(item.name == name for item in formats.exporters)
-    why = "only exports that format" if is_written else "has no such importer"
+    exporters = [item.name for item in formats.exporters]
+    exact = importers.get(name) or importers.get(importer_name(name))
+    if exact is not None:
+        return exact
+    of_importers = meant_formats(name, tuple(importers)) if name not in exporters else ()
+    of_exporters = meant_formats(name, exporters)
+    found = {*of_importers} or {importer_name(one) for one in of_exporters}
+    if len(found) == 1 and (one := found.pop()) in importers:
+        return importers[one]
+    why = "has no such importer"
+    if len(of_importers) > 1:
+        why = "has several such importers"
+    elif of_exporters:
+        why = "only exports that format"
     raise ConfigError(
-        f"cannot import {name!r}: {origin} {why}. {_nearest(name, importers)}", step="upload"
+        f"cannot import {name!r}: {origin} {why}. {suggestion(name, tuple(importers))}",
+        step="upload",
     )
-
-
-def _nearest(name: str, known: dict[str, Format]) -> str:
-    """Say what to do about an unknown name: take one of the nearest, or one of all."""
-    folded = {item.lower(): item for item in known}
-    near = difflib.get_close_matches(importer_name(name).lower(), folded, n=3, cutoff=0.4)
-    if not near:
-        return f"Give one of those that `asynccvat formats` lists: {', '.join(map(repr, known))}."
-    return "Did you mean " + " or ".join(repr(folded[item]) for item in near) + "?"

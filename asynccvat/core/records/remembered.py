@@ -230,6 +230,10 @@ class Wanted:
         given = Remembered(format=format_name, images=images, **own)
         return cls(given=given, selection=Selection.of(selection), options=options)
 
+    def with_format(self, name: str) -> Wanted:
+        """Return this with the exact name of the format that was given."""
+        return replace(self, given=msgspec.structs.replace(self.given, format=name))
+
 
 def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -> Settled:
     """Fill in what a run was not given, from what the destination remembers or from defaults.

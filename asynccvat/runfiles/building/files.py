@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from asynccvat.commands.upload.local_files import find_source
+from asynccvat.core.format_names import format_without_server
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.specs import ExportSpec
@@ -149,6 +150,7 @@ def _check_files(
     """Report files that cannot be uploaded; return the tasks that an earlier step fetches."""
     awaits = set()
     for batch in batches:
+        format_name = format_without_server(batch.format or ExportSpec().format)
         in_mirror = isinstance(batch.source, Path) and (batch.source / _MIRRORED).is_dir()
         for task_id in batch.task_ids:
             path = batch.path(task_id, prefix)
@@ -156,7 +158,7 @@ def _check_files(
                 awaits.add(task_id)
             elif not in_mirror:
                 try:
-                    find_source(path, batch.format or ExportSpec().format).inspected()
+                    find_source(path, format_name).inspected()
                 except AnnotationFileError as error:
                     context.reader.report_at(places.found[task_id], in_keys(error.message, UPLOAD))
     return frozenset(awaits)

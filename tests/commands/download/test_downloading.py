@@ -216,7 +216,7 @@ async def test_an_error_that_stops_a_download_is_raised(tmp_path: Path) -> None:
     async with serving(1) as serve:
         with pytest.raises(ac.ConfigError, match="COCO"):
             await ac.download(
-                serve.client, 1, tmp_path / "out", ac.ExportSpec("COCO"), options=QUICK_DOWNLOAD
+                serve.client, 1, tmp_path / "out", ac.ExportSpec("COCO 2.0"), options=QUICK_DOWNLOAD
             )
         assert list(tmp_path.iterdir()) == []
 
@@ -225,7 +225,7 @@ async def test_an_unknown_format_is_raised_for_many_tasks_as_for_one(tmp_path: P
     async with serving(2) as serve:
         paths = {task_id: tmp_path / "out" / f"task{task_id}" for task_id in (1, 2)}
         with pytest.raises(ac.ConfigError, match=r"'COCO 1\.0'"):
-            await ac.download_many(serve.client, paths, "COCO", options=QUICK_DOWNLOAD)
+            await ac.download_many(serve.client, paths, "COCO 2.0", options=QUICK_DOWNLOAD)
         assert serve.calls("POST", "export") == []
         assert list(tmp_path.iterdir()) == []
 

@@ -139,7 +139,7 @@ async def test_wrong_use_is_told_at_once(client: ac.CvatClient, files: list[Path
     for spelling in (folder / ".." / folder.name, folder.parent / "again"):
         with pytest.raises(ac.ConfigError, match="is given twice"):
             await run(client, [files[0], spelling / files[0].name])
-    with pytest.raises(ac.ConfigError, match=r"formats` lists: 'COCO 1.0'"):
+    with pytest.raises(ac.ConfigError, match=r"List its formats with `asynccvat formats`"):
         await ac.import_datasets(client, 5, files, format="???", options=QUICK)
     with pytest.raises(ac.ConfigError, match="no files are given"):
         await run(client, [])

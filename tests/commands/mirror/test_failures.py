@@ -227,8 +227,8 @@ async def test_a_wrong_password_ends_the_run_before_it_began(data: Path) -> None
 
 async def test_an_unknown_format_is_raised_before_anything_is_done(data: Path) -> None:
     async with serving(6) as serve:
-        run = ac.open_mirror(serve.client, data / "new", spec="coco 1.0", options=QUICK)
-        with pytest.raises(ac.ConfigError, match=r"cannot export as 'coco 1\.0'.*'COCO 1\.0'"):
+        run = ac.open_mirror(serve.client, data / "new", spec="coco 2.0", options=QUICK)
+        with pytest.raises(ac.ConfigError, match=r"cannot export as 'coco 2\.0'.*'COCO 1\.0'"):
             async with run:
                 await run.wait()
         assert run.report.outcomes == (), "it is the run's failure, and said once"
@@ -239,10 +239,11 @@ async def test_an_unknown_format_is_raised_before_anything_is_done(data: Path) -
 
 async def test_an_unknown_format_is_found_by_a_plan_that_would_fetch(data: Path) -> None:
     async with serving(2) as serve:
-        wrong = ac.ExportSpec("coco 1.0")
-        with pytest.raises(ac.ConfigError, match=r"cannot export as 'coco 1\.0'.*'COCO 1\.0'"):
+        wrong = ac.ExportSpec("coco 2.0")
+        with pytest.raises(ac.ConfigError, match=r"cannot export as 'coco 2\.0'.*'COCO 1\.0'"):
             await ac.plan_mirror(serve.client, data, spec=wrong)
-        nothing = await ac.plan_mirror(serve.client, data, ac.Selection(task_ids=[]), wrong)
+        lacking = ac.ExportSpec("Ultralytics YOLO Pose 1.0")
+        nothing = await ac.plan_mirror(serve.client, data, ac.Selection(task_ids=[]), lacking)
         assert nothing.steps == ()
 
 

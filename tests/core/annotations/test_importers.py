@@ -57,9 +57,30 @@ def test_a_format_that_is_only_exported_is_refused_with_the_nearest() -> None:
         importer_for("YOLO Track 1.0", FORMATS, origin="http://cvat")
 
 
-def test_names_are_exact_and_the_nearest_is_suggested() -> None:
-    with pytest.raises(ConfigError, match=r"Did you mean 'COCO 1\.0'"):
-        importer_for("coco 1.0", FORMATS, origin="http://cvat")
+@pytest.mark.parametrize(
+    ("given", "importer"),
+    [
+        ("coco", "COCO 1.0"),
+        ("coco 1.0", "COCO 1.0"),
+        ("yolo", "YOLO 1.1"),
+        ("cvat", "CVAT 1.1"),
+        ("cvat for video", "CVAT 1.1"),
+        ("keypoints", "COCO Keypoints 1.0"),
+    ],
+)
+def test_short_names_find_the_importer(given: str, importer: str) -> None:
+    assert importer_for(given, FORMATS, origin="http://cvat").name == importer
+
+
+def test_another_version_is_refused_and_the_nearest_is_suggested() -> None:
+    with pytest.raises(ConfigError, match=r"has no such importer. Did you mean 'COCO 1\.0'"):
+        importer_for("coco 2.0", FORMATS, origin="http://cvat")
+
+
+def test_a_text_that_may_mean_several_importers_is_refused_with_all() -> None:
+    several = Formats(importers=(Format(name="ICDAR A 1.0"), Format(name="ICDAR B 1.0")))
+    with pytest.raises(ConfigError, match=r"several such importers. .*'ICDAR A 1\.0' or 'ICDAR B"):
+        importer_for("icdar", several, origin="http://cvat")
 
 
 def test_a_disabled_importer_is_refused() -> None:
@@ -68,5 +89,5 @@ def test_a_disabled_importer_is_refused() -> None:
 
 
 def test_without_a_near_name_the_list_is_suggested() -> None:
-    with pytest.raises(ConfigError, match=r"`asynccvat formats` lists: 'CVAT 1.1', 'COCO 1.0', "):
+    with pytest.raises(ConfigError, match=r"List its formats with `asynccvat formats`\."):
         importer_for("xyzzy", FORMATS, origin="http://cvat")
