@@ -25,7 +25,7 @@ _HEAD = """\
 Made by `docs/make_commands.py` from the commands themselves.
 
 Results go to stdout; progress and messages go to stderr. Options may stand in any order.
-`asynccvat COMMAND --help` shows the same on a terminal. `--help`, or `-h`, works everywhere.
+`asynccvat help COMMAND` shows the same on a terminal; `--help`, or `-h`, the usual options alone.
 """
 _WITHOUT_COMMAND = """\
 ## asynccvat

@@ -26,6 +26,7 @@ from asynccvat.cli.commands.delete import delete
 from asynccvat.cli.commands.demo import demo
 from asynccvat.cli.commands.download import download
 from asynccvat.cli.commands.export_to_cloud import cloud_storages, export_to_cloud
+from asynccvat.cli.commands.help import help_
 from asynccvat.cli.commands.import_dataset import import_dataset
 from asynccvat.cli.commands.inspect import check_connection, formats, task_info
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
@@ -38,7 +39,7 @@ from asynccvat.cli.commands.upload import upload
 from asynccvat.cli.commands.verify import verify
 from asynccvat.cli.commands.watch import watch
 from asynccvat.cli.commands.webhook import webhook
-from asynccvat.cli.exit_codes import MEANINGS, ExitCode
+from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.signals import Interrupted
@@ -54,7 +55,6 @@ app = typer.Typer(
         "Mirror the tasks of a CVAT server to local folders, and upload edited annotations. "
         "Back up, restore, create and copy tasks."
     ),
-    epilog=f"Exit codes: {'; '.join(f'{code} {text}' for code, text in MEANINGS.items())}.",
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -86,35 +86,47 @@ _before = list(inspect.signature(_shared, eval_str=True).parameters.values())[:2
 set_signature(_shared, [*_before, *parameters_of(SharedOptions)])
 app.callback(invoke_without_command=True)(_shared)
 
-_COMMANDS: dict[str, Callable[..., Any]] = {
-    "mirror": mirror,
-    "watch": watch,
-    "download": download,
-    "upload": upload,
-    "backup": backup,
-    "backups": backups,
-    "restore": restore,
-    "copy": copy,
-    "delete": delete,
-    "import-dataset": import_dataset,
-    "create": create,
-    "export-to-cloud": export_to_cloud,
-    "verify": verify,
-    "run": run,
-    "list-tasks": list_tasks,
-    "list-projects": list_projects,
-    "list-jobs": list_jobs,
-    "cloud-storages": cloud_storages,
-    "task-info": task_info,
-    "formats": formats,
-    "check-connection": check_connection,
-    "simulate": simulate,
-    "demo": demo,
+_COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
+    "Get from the server": {
+        "mirror": mirror,
+        "watch": watch,
+        "download": download,
+        "backup": backup,
+        "export-to-cloud": export_to_cloud,
+    },
+    "Put on the server": {
+        "upload": upload,
+        "restore": restore,
+        "copy": copy,
+        "create": create,
+        "import-dataset": import_dataset,
+        "delete": delete,
+    },
+    "Look": {
+        "list-tasks": list_tasks,
+        "list-projects": list_projects,
+        "list-jobs": list_jobs,
+        "task-info": task_info,
+        "formats": formats,
+        "cloud-storages": cloud_storages,
+        "backups": backups,
+        "verify": verify,
+    },
+    "Set up and serve": {
+        "check-connection": check_connection,
+        "run": run,
+        "help": help_,
+        "demo": demo,
+        "simulate": simulate,
+    },
 }
-for _name, _command in _COMMANDS.items():
-    app.command(_name, cls=Command)(_command)
-app.add_typer(requests)
-app.add_typer(webhook)
+"""The commands by the panels of the help."""
+
+for _panel, _named in _COMMANDS.items():
+    for _name, _command in _named.items():
+        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
+app.add_typer(requests, rich_help_panel="Look")
+app.add_typer(webhook, rich_help_panel="Set up and serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

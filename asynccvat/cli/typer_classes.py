@@ -19,6 +19,7 @@ from typing import Any
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from asynccvat.cli.help import page
 from asynccvat.cli.pasted import refuse_as_path
 
 # Some versions of typer contain a copy of click, so the base class of their usage errors has no
@@ -160,6 +161,11 @@ class Command(TyperCommand):
         """Return the options and arguments, prepared."""
         return _prepared(super().get_params(ctx))
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help to stdout, as typer does, rather than to the formatter."""
+        del formatter
+        page.show(self, ctx)
+
     def make_parser(self, ctx: Any) -> Any:
         """Return a parser that refuses repeated options."""
         return _refusing_repetition(super().make_parser(ctx))
@@ -175,6 +181,11 @@ class Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the options and arguments, prepared."""
         return _prepared(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help to stdout, as typer does, rather than to the formatter."""
+        del formatter
+        page.show(self, ctx)
 
     def make_parser(self, ctx: Any) -> Any:
         """Return a parser that refuses repeated options."""

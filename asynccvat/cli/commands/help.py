@@ -1,0 +1,53 @@
+"""`asynccvat help`: a command with every option, or a topic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.help import page, topics
+
+
+def help_(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND|TOPIC", help="A command or a topic; without it, topics."),
+    ] = None,
+) -> None:
+    """Explain a command with every option, or a topic.
+
+    For example:
+
+    asynccvat help mirror
+
+    asynccvat help connection
+
+    asynccvat help topics
+    """
+    named = list(words or ["topics"])
+    found = _command(ctx, named)
+    if found is not None:
+        page.show(*found, full=True)
+    elif len(named) == 1 and named[0] in topics.NAMES:
+        topics.show(named[0], ctx.find_root())
+    else:
+        raise typer.BadParameter(
+            f"{' '.join(named)!r} is neither a command nor a topic. See 'asynccvat help topics'.",
+            param_hint="COMMAND|TOPIC",
+        )
+    raise typer.Exit(ExitCode.DONE)
+
+
+def _command(ctx: typer.Context, words: list[str]) -> tuple[Any, Any] | None:
+    """Return the command with these names, and a context for its help; None if there is none."""
+    context: Any = ctx.find_root()
+    command: Any = context.command
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            return None
+        context = typer.Context(command, info_name=word, parent=context)
+    return command, context
