@@ -74,10 +74,12 @@ LATE_IMPORTS = {
         {"asynccvat.commands.watch"},
         "the numbers for Prometheus need an optional package",
     ),
-    "commands/verify/run.py": (
+    "commands/verify/mirrors.py": (
         {"asynccvat.client", "asynccvat.commands.verify"},
         "a mirror is verified without a server, and then the network's modules are not loaded",
     ),
+    "commands/verify/request.py": ({"asynccvat.client"}, "as in `commands/verify/mirrors.py`"),
+    "commands/verify/run.py": ({"asynccvat.client"}, "as in `commands/verify/mirrors.py`"),
     "fs/files.py": ({"fcntl"}, "Windows has no such module, and only macOS needs it here"),
     "http/connection.py": ({"asynccvat.http.socks"}, "it needs an optional package"),
     "settings/loading.py": (

@@ -13,12 +13,15 @@ from functools import partial
 from pathlib import Path
 
 from asynccvat.aio.task_groups import run_limited
+from asynccvat.commands.verify.findings import Findings
 from asynccvat.commands.verify.reading_threads import ReadingThreads
+from asynccvat.commands.verify.request import VerifyRequest
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.records.backups import BackupReceipt, StoredBackup, target_of
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
+from asynccvat.events import VerifyStarted
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import backup_files, trees
 from asynccvat.store.backup_check import check_backup
@@ -192,3 +195,38 @@ def _problem(kind: ProblemKind, path: str, folder: str, detail: str = "") -> Ver
 def _id_in(folder: str) -> int | None:
     target = target_of(folder)
     return None if target is None else target[1]
+
+
+async def verify_backups(layout: Layout, wanted: VerifyRequest, findings: Findings) -> None:
+    """Read the zips of a destination of backups."""
+    if wanted.against_server or wanted.repair:
+        raise ConfigError(
+            f"{str(wanted.dest)!r} holds backups. `asynccvat backup` compares them with the "
+            "server. To replace a damaged one, name its task: `asynccvat backup DEST -t 147 "
+            "--force`."
+        )
+    threads = ReadingThreads(wanted.threads, findings.count)
+    selected = BackupSelection(task_ids=wanted.task_ids, folders=wanted.folders)
+    found = await threads.run(find_backups, layout, selected)
+    findings.found(found.problems)
+    if not (found.backups or found.problems):
+        findings.note(without_receipts=True)
+        findings.warn(
+            f"{str(wanted.dest)!r} holds no backup, so nothing could be compared. Check the "
+            "path, or run `asynccvat backup` first."
+        )
+    targets = {one.receipt.folder: one.receipt.target for one in found.backups}
+    kinds = set(targets.values())
+    started = VerifyStarted(
+        target=kinds.pop() if len(kinds) == 1 else TargetKind.TASK,
+        tasks=len(targets),
+        files=len(found.backups),
+        bytes=sum(one.receipt.size for one in found.backups),
+        resumed=0,
+    )
+    findings.note(tasks=started.tasks, target=started.target)
+    findings.files = dict(enumerate([1] * started.files))
+    findings.emit(started)
+    await check_all(layout, found.backups, threads, at_once=wanted.threads, found=findings.found)
+    if selected.everything:
+        findings.found(await threads.run(foreign_files, layout))

@@ -20,8 +20,8 @@ from engine_serving import QUICK, Log, Serving, connected, files, outcome, servi
 
 import asynccvat as ac
 from asynccvat import events
+from asynccvat.commands.verify import mirrors as verifying
 from asynccvat.commands.verify import repair as repairing
-from asynccvat.commands.verify import run as verifying
 from asynccvat.commands.verify.inspection import inspecting
 from asynccvat.core.plans import verify as rules
 from asynccvat.fs import files as disk
