@@ -11,7 +11,7 @@ from asynccvat.client.lookups import TaskLookups
 from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.backups.contents import BackupContents, KindCounts
 from asynccvat.core.models import Task
-from asynccvat.core.plans.restore import RestoredTask, differences, project_differences
+from asynccvat.core.plans.restored import RestoredTask, differences, project_differences
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import RestoreIncompleteError

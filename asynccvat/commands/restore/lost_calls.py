@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.plans.restore import restores_since
+from asynccvat.core.plans.restored import restores_since
 from asynccvat.core.records.restores import Requesting, RestoreStates
 from asynccvat.core.requests import ServerRequest
 from asynccvat.core.selections.selection import ProjectSelection, Selection

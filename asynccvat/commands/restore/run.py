@@ -14,11 +14,7 @@ from asynccvat.commands.restore.records import RESTORES, RestoreJournal, journal
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_sources
 from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
-from asynccvat.core.plans.restore import (
-    RefuseRestore,
-    RestorePlan,
-    SkipRestore,
-)
+from asynccvat.core.plans.restore import RefuseRestore, RestorePlan, SkipRestore
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.transfer.report import ReportBuilder

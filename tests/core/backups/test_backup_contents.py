@@ -20,7 +20,7 @@ from asynccvat.core.backups.contents import (
 )
 from asynccvat.core.backups.labels import BackupAttribute, BackupLabel, label_problems
 from asynccvat.core.models import Job
-from asynccvat.core.plans.restore import RestoredTask, differences, project_differences
+from asynccvat.core.plans.restored import RestoredTask, differences, project_differences
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import BackupFileError
 

@@ -18,8 +18,8 @@ from asynccvat.core.plans.restore import (
     SkipRestore,
     duplicates_warning,
     plan_restores,
-    restores_since,
 )
+from asynccvat.core.plans.restored import restores_since
 from asynccvat.core.records.restores import Done, RestoreState, Sending
 from asynccvat.core.requests import Operation, ServerRequest
 from asynccvat.core.targets import TargetKind
