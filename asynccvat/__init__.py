@@ -57,6 +57,7 @@ Modules
     asynccvat.errors    every error; AsyncCvatError is the base of all
     asynccvat.events    what happens during a run, as values
     asynccvat.models    tasks, projects, jobs, requests, plans, reasons, problems
+    asynccvat.progress  numbers of a run while it goes on: RunProgress
 
 Names are loaded when they are first used, so that importing the package costs next to nothing.
 """
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from asynccvat import errors as errors
     from asynccvat import events as events
     from asynccvat import models as models
+    from asynccvat import progress as progress
     from asynccvat.api.backups import backup as backup
     from asynccvat.api.backups import list_backups as list_backups
     from asynccvat.api.backups import open_backup as open_backup
@@ -165,7 +167,7 @@ if TYPE_CHECKING:
 
 __version__ = VERSION
 
-_MODULES = ("errors", "events", "models")
+_MODULES = ("errors", "events", "models", "progress")
 _NAMES_OF = {
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),

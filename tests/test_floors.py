@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
     ("aio", "events", "fs", "models"),
-    ("http", "settings", "store"),
+    ("http", "progress", "settings", "store"),
     ("client",),
     ("archives",),
     ("transfer",),

@@ -15,7 +15,7 @@ import asynccvat
 from asynccvat import errors, events, models
 
 PUBLIC = dir(asynccvat)
-MODULES = {"errors", "events", "models"}
+MODULES = {"errors", "events", "models", "progress"}
 
 
 def names_for_the_type_checker() -> set[str]:

@@ -24,6 +24,7 @@ FLOORS: tuple[Floor, ...] = (
     (("client", "CVAT's REST API"),),
     (
         ("http", "calls, retries, bodies"),
+        ("progress", "numbers of a run"),
         ("settings", "which server, which user"),
         ("store", "destinations, receipts"),
     ),

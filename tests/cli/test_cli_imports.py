@@ -13,7 +13,13 @@ import asynccvat
 CLI = Path(asynccvat.__file__).parent / "cli"
 MODULES = sorted(CLI.rglob("*.py"))
 
-PUBLIC = {"asynccvat.errors", "asynccvat.events", "asynccvat.models", "asynccvat.settings"}
+PUBLIC = {
+    "asynccvat.errors",
+    "asynccvat.events",
+    "asynccvat.models",
+    "asynccvat.progress",
+    "asynccvat.settings",
+}
 """Modules whose names are public."""
 
 STARTS_THE_SIMULATOR = {"commands/demo.py", "commands/simulate.py"}

@@ -1,0 +1,20 @@
+"""Numbers of a run while it goes on, from its events: for displays, services and reports.
+
+`RunProgress` counts tasks and bytes, predicts the time left, names what is slow, and says what the
+run waits for. It reads no clock: the caller hands each event over with its time.
+"""
+
+from asynccvat.progress.accounting import Cause, TimeSpent
+from asynccvat.progress.flights import Flight, Flights, Stage
+from asynccvat.progress.run_progress import Outage, RunProgress, SlowTask
+
+__all__ = [
+    "Cause",
+    "Flight",
+    "Flights",
+    "Outage",
+    "RunProgress",
+    "SlowTask",
+    "Stage",
+    "TimeSpent",
+]
