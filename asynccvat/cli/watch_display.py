@@ -6,7 +6,7 @@ Rounds are results and go to stdout. Failures, warnings and the status line go t
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -19,8 +19,10 @@ from asynccvat import Event, Watch, WatchRound
 from asynccvat.cli import output
 from asynccvat.cli.messages import messages
 from asynccvat.cli.text import counted, ended, printable, span
+from asynccvat.core.quantities import duration_text
 from asynccvat.core.texts import first_few
 from asynccvat.events import DestinationSettled, Planned, RunFinished, TaskDone, Warned
+from asynccvat.models import WatchState
 
 _REFRESHES_PER_SECOND = 2
 _FOLDERS_SHOWN = 3
@@ -44,15 +46,15 @@ class WatchDisplay:
         self._verbose, self._quiet, self._as_lines = verbose, quiet, as_lines
         self._watch: Watch | None = None
         self._total = self._done = 0
-        self._settled = ""
+        self._is_settled = False
         self._warned: set[str] = set()
         self._warned_before: set[str] = set()
-        self._stack = ExitStack()
+        self._live: Live | None = None
 
     def __enter__(self) -> Self:
         console = self._console
         if console.is_terminal and not console.is_dumb_terminal and not self._quiet:
-            live = Live(
+            self._live = Live(
                 console=console,
                 get_renderable=self._line,
                 refresh_per_second=_REFRESHES_PER_SECOND,
@@ -60,7 +62,7 @@ class WatchDisplay:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._stack.enter_context(live)
+            self._live.start(refresh=True)
         return self
 
     def __exit__(
@@ -69,7 +71,8 @@ class WatchDisplay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        if self._live is not None:
+            self._live.stop()
 
     def show(self, watch: Watch) -> None:
         """Show the status of this watch from now on."""
@@ -86,10 +89,10 @@ class WatchDisplay:
                 self._total, self._done = event.fetch, 0
             case TaskDone(outcome=outcome) if outcome.reason != "unchanged":
                 self._done += 1
-            case DestinationSettled(description=description):
-                if description == self._settled or self._quiet:
-                    return
-                self._settled = description
+            case DestinationSettled():
+                if self._is_settled:
+                    return  # it tells of each round which tasks that is for
+                self._is_settled = True
             case Warned(message=message):
                 self._warned.add(message)
                 if message in self._warned_before:
@@ -114,11 +117,18 @@ class WatchDisplay:
             why = ended(printable(str(done.error)))
             self.say(f"Round {done.number:,} did not end: {why} It is tried again later.")
         if self._as_lines:
-            output.write_json_line(done.to_json())
-            output.flush()
+            self._write(lambda: output.write_json_line(done.to_json()))
         elif self._is_worth_a_line(done):
-            output.write(_round_line(done))
-            output.flush()
+            self._write(lambda: output.write(_round_line(done)))
+
+    def _write(self, write: Callable[[], None]) -> None:
+        """Write to stdout. The status line is taken away meanwhile, as both may be one terminal."""
+        if self._live is not None:
+            self._live.stop()
+        write()
+        output.flush()
+        if self._live is not None:
+            self._live.start(refresh=True)
 
     def _is_worth_a_line(self, done: WatchRound) -> bool:
         if self._quiet:
@@ -136,12 +146,12 @@ class WatchDisplay:
         parts = [str(status.state)]
         if status.next_at is not None:
             seconds = max((status.next_at - now).total_seconds(), 0)
-            parts = [f"next look in {span(round(seconds))}"]
-        elif self._total:
+            parts = [f"next look in {duration_text(round(seconds))}"]
+        elif status.state is WatchState.MIRRORING and self._total:
             parts[0] += f" {self._done:,} of {counted(self._total, 'task')}"
         if status.is_up_to_date and status.up_to_date_at is not None:
             ago = (now - status.up_to_date_at).total_seconds()
-            parts.insert(0, f"up to date {span(round(max(ago, 0)))} ago")
+            parts.insert(0, f"up to date {duration_text(round(max(ago, 0)))} ago")
         elif status.rounds:
             parts.insert(0, f"not up to date: {printable(status.problem)}")
         if status.tasks:
