@@ -10,6 +10,7 @@ import logging
 import random
 import tracemalloc
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
@@ -44,8 +45,7 @@ async def test_a_watch_of_a_day_keeps_up_and_grows_no_more(
     caplog.set_level(logging.WARNING, "asynccvat")  # pytest keeps what is logged
     chance, clock = random.Random(1), QuickClock()
     quiet: list[int] = []
-    account = {"username": server.username, "password": server.password}
-    async with ac.CvatClient(server.url, **account) as client:
+    async with ac.CvatClient(server.url, token=server.token) as client:
         options = ac.MirrorOptions(durable=False)
         watched = ac.watch(client, data, options=options, watching=WATCHING, clock=clock)
         assert (await anext(watched)).changed == TASKS
@@ -54,11 +54,10 @@ async def test_a_watch_of_a_day_keeps_up_and_grows_no_more(
         tracemalloc.start()
         try:
             while clock.seconds() - begun < HOURS * HOUR:
-                edited = {chance.randint(1, TASKS)} if chance.random() < 0.2 else set()
+                edited = set(chance.sample(range(1, TASKS + 1), chance.random() < 0.2))
                 for task_id in edited:
-                    await anyio.to_thread.run_sync(
-                        lambda one=task_id: server.do("edit_task", task_id=one)
-                    )
+                    edit = partial(server.do, "edit_task", task_id=task_id)
+                    await anyio.to_thread.run_sync(edit)
                 done = await anext(watched)
                 assert done.ok
                 assert {change.task_id for change in done.changes} == edited
