@@ -50,6 +50,7 @@ What is asked for, and what comes back
     ArchiveLimits   bounds on archives
     RunReport       TaskOutcome for each task, with its Action
     VerifyReport    what a verification found
+    RunRecorder     records events for a page of HTML; report_page makes it of a log
     StepPlan, StepReport, RunFile, RunFileReport
                     of run files
 
@@ -155,6 +156,8 @@ if TYPE_CHECKING:
     from asynccvat.errors import StoreLockedError as StoreLockedError
     from asynccvat.errors import TransportError as TransportError
     from asynccvat.events import Event as Event
+    from asynccvat.reports import RunRecorder as RunRecorder
+    from asynccvat.reports import report_page as report_page
     from asynccvat.runfiles import RunFile as RunFile
     from asynccvat.runfiles import RunFileReport as RunFileReport
     from asynccvat.runfiles import StepPlan as StepPlan
@@ -229,6 +232,7 @@ _NAMES_OF = {
         "TransportError",
     ),
     "asynccvat.events": ("Event",),
+    "asynccvat.reports": ("RunRecorder", "report_page"),
     "asynccvat.runfiles": (
         "RunFile",
         "RunFileReport",

@@ -21,7 +21,9 @@ job. New versions may add classes and fields. If one is removed, `EVENT_SCHEMA_V
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any
 
 from asynccvat.core.outcomes import RunReport, TaskOutcome
@@ -31,6 +33,20 @@ from asynccvat.core.scheduling.stalls import QueueStall
 from asynccvat.core.targets import TargetKind
 
 EVENT_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStarted:
+    """A command of the command line begins; `RunStarted` follows.
+
+    `settings` are its options as typed, without passwords and tokens. `place` is where tasks go.
+    """
+
+    command: str
+    version: str
+    server: str
+    place: str
+    settings: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +115,15 @@ class ExportStarted:
 
 @dataclass(frozen=True, slots=True)
 class ExportFinished:
-    """An export is ready. `seconds` is the worker's time, None if the server did not say."""
+    """An export is ready. `seconds` is the worker's time, None if the server did not say.
+
+    `ended_at` is when the worker ended, on the server's clock. The event comes later.
+    """
 
     task_id: int
     seconds: float | None
     target: TargetKind = TargetKind.TASK
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +190,15 @@ class ImportStarted:
 
 @dataclass(frozen=True, slots=True)
 class ImportFinished:
-    """An import is done. `seconds` is the worker's time, None if the server did not say."""
+    """An import is done. `seconds` is the worker's time, None if the server did not say.
+
+    `ended_at` is when the worker ended, on the server's clock. The event comes later.
+    """
 
     task_id: int
     seconds: float | None
     target: TargetKind = TargetKind.TASK
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +305,8 @@ class VerifyFinished:
 
 
 Event = (
-    RunStarted
+    CommandStarted
+    | RunStarted
     | DestinationSettled
     | ListingRead
     | Planned
@@ -331,6 +356,8 @@ def to_json(event: Event) -> dict[str, Any]:
             return record | verified.summary()
         case _:
             own = {item.name: getattr(event, item.name) for item in fields(event)}
+            if isinstance(ended_at := own.get("ended_at"), datetime):
+                own["ended_at"] = ended_at.isoformat()
             target = own.pop("target", TargetKind.TASK)
             if "task_id" not in own and hasattr(event, "target"):
                 own["target"] = str(target)

@@ -31,6 +31,7 @@ from asynccvat.cli.commands.import_dataset import import_dataset
 from asynccvat.cli.commands.inspect import check_connection, formats, task_info
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
 from asynccvat.cli.commands.mirror import mirror
+from asynccvat.cli.commands.report import report
 from asynccvat.cli.commands.requests import requests
 from asynccvat.cli.commands.restore import restore
 from asynccvat.cli.commands.run import run
@@ -111,6 +112,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "cloud-storages": cloud_storages,
         "backups": backups,
         "verify": verify,
+        "report": report,
     },
     "Set up and serve": {
         "check-connection": check_connection,

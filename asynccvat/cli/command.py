@@ -11,6 +11,8 @@ from typing import Any
 import typer
 
 from asynccvat.cli import pasted
+from asynccvat.cli.common_options import ResultOptions
+from asynccvat.cli.given import given_command
 from asynccvat.cli.option_groups import parameters_of, take
 from asynccvat.cli.shared_options import SharedOptions
 
@@ -52,6 +54,9 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
         if servers:
             invocation.shared = replace(invocation.shared, pasted=servers)
         taken = {name: take(group, given) for name, group in groups.items()}
+        for name, options in taken.items():
+            if isinstance(options, ResultOptions):
+                taken[name] = replace(options, command=given_command(ctx))
         raise typer.Exit(function(invocation.shared, **given, **taken))
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)

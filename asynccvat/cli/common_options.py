@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from asynccvat.cli import output, parsing
+from asynccvat.cli.given import GivenCommand
 from asynccvat.core.targets import TargetKind
 
 if TYPE_CHECKING:
@@ -118,6 +119,17 @@ class ResultOptions:
             help="Append each event to this file, as a line of JSON.",
         ),
     ] = None
+    page_file: Annotated[
+        Path | None,
+        option(
+            "--report",
+            group=RESULTS,
+            metavar="FILE.html",
+            help="Write a page about the run to this file: time line, slowest tasks, failures.",
+        ),
+    ] = None
+    command: GivenCommand | None = field(default=None, metadata={"not an option": True})
+    """The command itself, for the events and the page. None if no command was typed."""
 
     def check(self, *, dry_run: bool = False) -> None:
         """Refuse files that cannot be written, before the run rather than after it.
@@ -125,13 +137,21 @@ class ResultOptions:
         Raises:
             typer.BadParameter: A file cannot be written, or a dry run has nothing to write.
         """
-        if dry_run and (self.report_file or self.log_file):
+        if dry_run and (self.report_file or self.log_file or self.page_file):
             raise typer.BadParameter(
                 "it has no report and no events. Use --json, which writes the plan to stdout.",
                 param_hint="--dry-run",
             )
         if self.report_file is not None:
             output.check_writable(self.report_file, "--report-json")
+        if self.page_file is not None:
+            if self.page_file.suffix.lower() in (".json", ".jsonl"):
+                raise typer.BadParameter(
+                    f"{str(self.page_file)!r} is no name for a page of HTML. Use --report-json for "
+                    "the report as JSON, or name a file like report.html.",
+                    param_hint="--report",
+                )
+            output.check_writable(self.page_file, "--report")
         if self.log_file is not None:
             output.EventLog(self.log_file).close()
 

@@ -273,9 +273,20 @@ class EventLog:
         try:
             # Unbuffered: closing the file must not write again what a full disk refused.
             self._file: BinaryIO | None = path.open("ab", buffering=0)
+            self._end_cut_line(path)
         except OSError as error:
             raise _unwritable(path, "--log-json", error) from error
         self._path = path
+
+    def _end_cut_line(self, path: Path) -> None:
+        """End a line that an earlier run could not write whole, so that it spoils no other."""
+        if self._file is None or _is_special(path) or not self._file.tell():
+            return
+        with path.open("rb") as earlier:
+            earlier.seek(-1, os.SEEK_END)
+            whole = earlier.read() == b"\n"
+        if not whole:
+            self._file.write(b"\n")
 
     def write(self, record: dict[str, Any], at: str) -> None:
         """Append a line."""
@@ -319,18 +330,21 @@ def check_writable(path: Path, option: str) -> None:
 
 
 def save_json(value: Any, path: Path) -> bool:
-    """Write a value to a file as JSON; a regular file is replaced in one step.
+    """Write a value to a file as JSON, as `save_text` does."""
+    return save_text(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n", path)
+
+
+def save_text(text: str, path: Path) -> bool:
+    """Write a report to a file; a regular file is replaced in one step.
 
     Returns:
         Whether it was written. If not, a warning says why. It is no error: the run is done, and
         its own result matters more.
     """
+    # UTF-8 lacks only lone surrogates (bytes of a path that is not UTF-8). They are escaped like
+    # \\udcff, which JSON reads.
+    encoded = text.encode("utf-8", "backslashreplace")
     try:
-        # UTF-8 lacks only lone surrogates (bytes of a path that is not UTF-8). They are escaped
-        # like \\udcff, which JSON reads.
-        encoded = (json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n").encode(
-            "utf-8", "backslashreplace"
-        )
         if _is_special(path):
             path.write_bytes(encoded)
         else:

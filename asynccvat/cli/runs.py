@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from asynccvat.cli import output, signals
 from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.exit_codes import ExitCode, explain, report_code
+from asynccvat.cli.records import Records, command_started
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, RunReport
@@ -61,16 +61,17 @@ def carry_out(
         resumable: Whether the same command would continue after an interruption.
     """
     reports: list[RunReport] = []
+    records = Records(results, command_started(results, client.origin, place))
     stopped: signals.Interrupted | None = None
     written = True
     try:
-        _watch(client, call, results, reports, uploads=uploads, verbose=verbose)
+        _watch(client, call, results, records, reports, uploads=uploads, verbose=verbose)
     except signals.Interrupted as interrupted:
         stopped = interrupted
     finally:
         # The last report is the most complete; there is none if the run could not start.
         for report in reports[-1:]:
-            written = _write(report, results)
+            written = all([_write(report, results), records.save_page()])
     for report in reports[-1:]:
         if not (results.as_json or results.quiet):
             output.summary(report, place, uploads=uploads, noun=noun)
@@ -104,6 +105,7 @@ def _watch(
     client: CvatClient,
     call: RunCall,
     results: ResultOptions,
+    records: Records,
     reports: list[RunReport],
     *,
     uploads: bool,
@@ -111,20 +113,16 @@ def _watch(
 ) -> None:
     """Run the engine to its end or to a signal; append its report to `reports` either way."""
     from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
-    from asynccvat.events import RunFinished, to_json  # noqa: PLC0415 - the same
+    from asynccvat.events import RunFinished  # noqa: PLC0415 - the same
 
     with ExitStack() as stack:
-        log = None
-        if results.log_file is not None:
-            log = stack.enter_context(closing(output.EventLog(results.log_file)))
+        stack.enter_context(records)
         shown = stack.enter_context(display(output.remarks(), verbose=verbose, quiet=results.quiet))
 
         def on_event(event: Event) -> None:
             if isinstance(event, RunFinished):
                 reports.append(event.report)
-            if log is not None:
-                now = datetime.now(UTC).isoformat(timespec="milliseconds")
-                log.write(to_json(event), now.replace("+00:00", "Z"))
+            records.add(event)
             shown.on_event(event)
 
         async def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asynccvat.core.texts import printable
 from asynccvat.core.units import number_of_bytes
 
 __all__ = ["counted", "ended", "number_of_bytes", "printable", "span"]
@@ -27,11 +28,3 @@ def counted(count: int, noun: str) -> str:
 def ended(line: str) -> str:
     """End a sentence with a full stop, unless it has an end."""
     return line if line.endswith((".", "?", "!")) else f"{line}."
-
-
-def printable(text: str) -> str:
-    """Make one line without control characters: a terminal would obey those of a task's name."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for character in " ".join(text.split())
-    )

@@ -12,3 +12,16 @@ def first_few(values: Sequence[object], most: int = _SHOWN) -> str:
     shown = ", ".join(map(str, values[:most]))
     left = len(values) - most
     return f"{shown} and {left:,} more" if left > 0 else shown
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, without control characters.
+
+    A terminal would obey those of a task's name. Marks of direction change how a page shows others.
+    """
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line
+    )

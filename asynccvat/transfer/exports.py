@@ -215,7 +215,7 @@ class Exports:
                 rq_id=request.id,
                 step="export",
             )
-        self._emit(ExportFinished(task_id, request.worker_seconds))
+        self._emit(ExportFinished(task_id, request.worker_seconds, ended_at=request.finished_date))
         return request.result_url
 
 

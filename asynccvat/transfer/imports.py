@@ -154,7 +154,9 @@ class Imports:
                 rq_id=request.id,
                 step="import",
             )
-        self._emit(ImportFinished(upload.task_id, request.worker_seconds))
+        self._emit(
+            ImportFinished(upload.task_id, request.worker_seconds, ended_at=request.finished_date)
+        )
         return request
 
 

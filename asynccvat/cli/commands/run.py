@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -17,6 +16,7 @@ from asynccvat.cli.command import command
 from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.credentials import complete
 from asynccvat.cli.exit_codes import ExitCode, exit_code, explain, report_code, worst
+from asynccvat.cli.records import Records, command_started
 from asynccvat.cli.runs import LEFT_BEHIND, STOPPING
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, ended, printable
@@ -214,9 +214,10 @@ def _carry_out(
 ) -> int:
     """Run the steps, show their progress, write the results, return the exit code."""
     done: list[StepReport] = []
+    records = Records(results, command_started(results, "", str(file.path)))
     stopped: signals.Interrupted | None = None
     try:
-        with _Screen(len(file.steps), results, verbose=verbose) as screen:
+        with _Screen(len(file.steps), results, records, verbose=verbose) as screen:
             signals.run(
                 lambda: asynccvat.run_file(
                     file,
@@ -233,9 +234,9 @@ def _carry_out(
         "ok": stopped is None and all(step.ok for step in done),
         "interrupted": stopped is not None,
     }
-    written = True
+    written = records.save_page()
     if results.report_file is not None:
-        written = output.save_json(report, results.report_file)
+        written = output.save_json(report, results.report_file) and written
     if results.as_json:
         output.write_json(report)
     elif done and not results.quiet:
@@ -285,14 +286,14 @@ def _code(step: StepReport) -> ExitCode:
 class _Screen:
     """Shows the progress of each step, and logs the events."""
 
-    def __init__(self, steps: int, results: ResultOptions, *, verbose: bool) -> None:
+    def __init__(
+        self, steps: int, results: ResultOptions, records: Records, *, verbose: bool
+    ) -> None:
         self._steps = steps
         self._verbose = verbose
         self._quiet = results.quiet
         self._whole = ExitStack()
-        self._log = None
-        if results.log_file is not None:
-            self._log = self._whole.enter_context(closing(output.EventLog(results.log_file)))
+        self._records = self._whole.enter_context(records)
         self._of_step = ExitStack()
         self._step = 0
         self._shown: Display | None = None
@@ -307,7 +308,6 @@ class _Screen:
     def on_event(self, step: RunFileStep, event: Event) -> None:
         """Show and log an event of a step."""
         from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
-        from asynccvat.events import to_json  # noqa: PLC0415 - the same
 
         if self._shown is None or step.number != self._step:
             self._of_step.close()
@@ -317,9 +317,7 @@ class _Screen:
             )
             if not self._quiet:
                 self._shown.say(f"step {step.number} of {self._steps}: {step.task}")
-        if self._log is not None:
-            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            self._log.write({**to_json(event), "step_number": step.number}, now)
+        self._records.add(event, step_number=step.number)
         self._shown.on_event(event)
 
     def say(self, line: str) -> None:

@@ -313,7 +313,9 @@ class TaskCreator:
                 rq_id=rq_id,
                 step="create",
             )
-        self._context.emit(ImportFinished(task_id, request.worker_seconds))
+        self._context.emit(
+            ImportFinished(task_id, request.worker_seconds, ended_at=request.finished_date)
+        )
 
 
 @dataclass(slots=True)

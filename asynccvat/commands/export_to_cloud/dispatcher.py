@@ -178,7 +178,9 @@ class CloudDispatcher:
             raise
         finally:
             self._slots.release()
-        self._emit(ExportFinished(step.target_id, request.worker_seconds))
+        self._emit(
+            ExportFinished(step.target_id, request.worker_seconds, ended_at=request.finished_date)
+        )
         if name not in await self._objects.names():
             # What may lie there later is somebody else's.
             await self._note(self._record(step, what="", state=""))

@@ -291,7 +291,9 @@ class DatasetImporter:
                 rq_id=request.id,
                 step="import",
             )
-        self._emit(ImportFinished(self._project_id, request.worker_seconds))
+        self._emit(
+            ImportFinished(self._project_id, request.worker_seconds, ended_at=request.finished_date)
+        )
         made = await self._made(state.requesting)
         if not made:
             await order.journal.note(Failed(key=order.key, why="no task"))

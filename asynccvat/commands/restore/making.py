@@ -280,7 +280,9 @@ class BackupMaker:
             await self._journal.note(Failed(key=order.key, why=request.cause))
             raise _failed(order, request)
         await self._journal.note(Made(key=order.key, new_id=request.result_id))
-        self._emit(ImportFinished(order.target_id, request.worker_seconds))
+        self._emit(
+            ImportFinished(order.target_id, request.worker_seconds, ended_at=request.finished_date)
+        )
         return request.result_id
 
     async def _forgotten_result(self, order: BackupOrder) -> int:

@@ -1,0 +1,111 @@
+"""Divide stays at the server into waiting in its queue and work, as far as that is known.
+
+The server tells the dates of some requests. Others are fetched when they are predicted to be ready,
+without asking. When a worker had those is estimated from the others: the queue is first in, first
+out, and a worker takes the usual time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from statistics import median
+
+from asynccvat.reports.timeline import Phase, ServerStay, Span, TaskLine
+
+
+def divide_stays(lines: Sequence[TaskLine], clock: float) -> int:
+    """Divide the stays of all tasks, and return how many of them are estimated.
+
+    A stay about which nothing is known remains one phase.
+
+    Args:
+        lines: The tasks. Their spans are replaced.
+        clock: What to add to the server's clock for seconds of the run.
+    """
+    stays = sorted(
+        ((line.spans[stay.place], stay, line) for line in lines for stay in line.stays),
+        key=lambda found: (found[0].start, found[0].end),
+    )
+    times = [stay.seconds for _, stay, _ in stays if stay.seconds is not None]
+    usual = median(times) if times else None
+    workers = most_at_once(
+        (stay.ended - stay.seconds, stay.ended)
+        for _, stay, _ in stays
+        if stay.ended is not None and stay.seconds is not None
+    )
+    free_at = [0.0] * workers
+    estimated = 0
+    parts: dict[int, dict[int, list[Span]]] = {}
+    for span, stay, line in stays:
+        work = _known_work(span, stay, clock)
+        if work is None and usual is not None:
+            work = _estimated_work(span, usual, free_at)
+            estimated += 1
+        if work is not None:
+            if free_at:
+                heapq.heapreplace(free_at, work.end)
+            parts.setdefault(id(line), {})[stay.place] = _parts(span, work)
+    for line in lines:
+        if (found := parts.get(id(line))) is not None:
+            line.spans = _joined(
+                part for place, span in enumerate(line.spans) for part in found.get(place, (span,))
+            )
+            line.stays = []
+    return estimated
+
+
+def most_at_once(intervals: Iterable[tuple[float, float]]) -> int:
+    """Return how many intervals overlap at most. One that begins as another ends does not."""
+    edges = sorted((at, step) for start, end in intervals for at, step in ((start, 1), (end, -1)))
+    most = now = 0
+    for _, step in edges:
+        now += step
+        most = max(most, now)
+    return most
+
+
+def _known_work(span: Span, stay: ServerStay, clock: float) -> Span | None:
+    """Return when a worker had a request, None if neither dates nor sightings tell it."""
+    end = span.end
+    if stay.ended is not None and isfinite(clock):
+        end = min(max(stay.ended + clock, span.start), span.end)
+    if stay.seconds is not None:
+        return Span(Phase.WORKING, max(span.start, end - stay.seconds), end)
+    if stay.started is not None:
+        return Span(Phase.WORKING, min(stay.started, end), end)
+    return None
+
+
+def _estimated_work(span: Span, usual: float, free_at: list[float]) -> Span:
+    """Return when a worker probably had a request: as soon as one was free.
+
+    A request that ended before it could have shows that all workers are ahead of the estimate.
+    """
+    begin = max(span.start, free_at[0] if free_at else span.end - usual)
+    behind = begin + usual - span.end
+    if behind > 0:
+        free_at[:] = [at - behind for at in free_at]
+        begin = max(span.start, begin - behind)
+    return Span(Phase.WORKING, begin, min(begin + usual, span.end))
+
+
+def _parts(span: Span, work: Span) -> list[Span]:
+    parts = [
+        Span(Phase.WAITING, span.start, work.start),
+        work,
+        Span(Phase.WAITING, work.end, span.end),
+    ]
+    return [part for part in parts if part.end > part.start]
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Join neighbouring spans of one phase."""
+    joined: list[Span] = []
+    for span in spans:
+        if joined and joined[-1].phase is span.phase and joined[-1].end == span.start:
+            joined[-1] = Span(span.phase, joined[-1].start, span.end)
+        else:
+            joined.append(span)
+    return joined

@@ -1,0 +1,111 @@
+"""The data of a page: figures, failures by cause, names that are safe to show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from logs import Record, a_mirror, outcome, timeline_of
+
+from asynccvat.reports.document import FAILED_LINES, MOST_LINES, SLOWEST_LINES, document
+
+STARTED = "2026-11-30T12:00:00Z"
+
+
+def data_of(records: list[Record]) -> dict[str, Any]:
+    return document(timeline_of(records), STARTED)
+
+
+def ended(**fields: Any) -> Record:
+    return (9.0, "run_finished", {"ok": False, "seconds": 9.0, **fields})
+
+
+def test_the_head_counts_what_became_of_the_tasks() -> None:
+    head = data_of(a_mirror(5, failed=[2]))["head"]
+    assert head["counts"] == {"fetched": 4, "failed": 1}
+    assert (head["tasks"], head["transferred"], head["requests"]) == (5, 5000, 15)
+    assert (head["state"], head["noun"], head["startedAt"]) == ("failed", "task", STARTED)
+
+
+@pytest.mark.parametrize(
+    ("records", "state", "words"),
+    [
+        (a_mirror(2), "done", ""),
+        (a_mirror(2)[:-1], "unfinished", "The log ends"),
+        ([ended(interrupted=True)], "interrupted", "Run the same command again"),
+        ([ended(interrupted=True, stopped_by={"message": "disk full"})], "stopped", "disk full"),
+        ([ended(guard="12 folders would go")], "refused", "12 folders would go"),
+        ([ended()], "incomplete", "warnings"),
+    ],
+)
+def test_the_head_says_how_the_run_ended(records: list[Record], state: str, words: str) -> None:
+    head = data_of(records)["head"]
+    assert head["state"] == state
+    assert words in head["explanation"]
+
+
+def test_failures_that_differ_in_ids_alone_are_one_group() -> None:
+    other = {"action": "failed", "error": {"type": "StoreError", "message": "disk full"}}
+    records = a_mirror(20, failed=range(3, 17))
+    records.insert(-1, (19.0, "task_done", outcome(21) | other))
+    first, second = data_of(records)["failures"]
+    assert (first["error"], first["count"]) == ("ExportFailedError", 14)
+    assert first["message"] == "the server could not export task 3"
+    assert first["ids"] == list(range(3, 17))
+    assert (second["error"], second["count"]) == ("StoreError", 1)
+
+
+def test_every_task_has_a_row_with_what_is_known_of_it() -> None:
+    table = data_of(a_mirror(3, failed=[2]))["table"]
+    assert table["id"] == [1, 2, 3]
+    assert table["name"] == ["street-00001", "street-00002", "street-00003"]
+    assert [table["words"][number] for number in table["action"]] == [
+        "fetched",
+        "failed",
+        "fetched",
+    ]
+    assert table["start"] == [0, 1000, 2000]
+    assert table["took"] == [800, 800, 800]
+    assert table["notes"] == {"1": "ExportFailedError: the server could not export task 2"}
+
+
+def test_spans_are_flat_lists_of_phase_start_and_length() -> None:
+    lines = data_of(a_mirror(1))["lines"]
+    assert lines["rows"] == [0]
+    assert lines["spans"] == [[1, 0, 250, 2, 250, 250, 3, 500, 200, 4, 700, 100]]
+
+
+def test_of_too_many_tasks_the_slowest_and_the_failed_ones_have_a_line() -> None:
+    tasks = MOST_LINES + 1
+    records = a_mirror(tasks, failed=range(1, 21), gap=0.01)
+    slow = [
+        (at + 100 if name == "task_done" and fields["task_id"] == 500 else at, name, fields)
+        for at, name, fields in records
+    ]
+    data = data_of(slow)
+    rows = data["lines"]["rows"]
+    table = data["table"]
+    assert not data["lines"]["all"]
+    assert SLOWEST_LINES <= len(rows) <= SLOWEST_LINES + FAILED_LINES
+    shown = {table["id"][row] for row in rows}
+    assert {500, *range(1, 21)} <= shown
+    assert len(table["id"]) == tasks
+
+
+def test_unchanged_tasks_are_in_the_table_and_not_in_the_time_line() -> None:
+    kept = {"task_id": 7, "name": "x", "action": "kept", "reason": "unchanged"}
+    data = data_of([(0.0, "task_done", kept), (1.0, "run_finished", {"ok": True, "seconds": 1.0})])
+    assert data["table"]["id"] == [7]
+    assert data["lines"] == {"all": True, "rows": [], "spans": []}
+
+
+@pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u200f", "\x1b", "\x00", "\ud800", "\n"])
+def test_marks_that_change_how_other_text_is_shown_are_replaced(mark: str) -> None:
+    done = outcome(1, name=f"a{mark}b")
+    (name,) = data_of([(0.0, "task_done", done)])["table"]["name"]
+    assert name == ("a b" if mark == "\n" else "a\N{REPLACEMENT CHARACTER}b")
+
+
+def test_a_very_long_name_is_cut() -> None:
+    (name,) = data_of([(0.0, "task_done", outcome(1, name="x" * 5000))])["table"]["name"]
+    assert len(name) == 300
