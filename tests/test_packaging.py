@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_package_and_its_licence_and_is_small(built: Path) -
 def test_the_source_distribution_holds_all_that_its_tests_need(built: Path) -> None:
     with tarfile.open(built / SDIST) as sdist:
         names = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
-    for folder in ("asynccvat", "tests", "benchmarks", "docs", ".ci"):
+    for folder in ("asynccvat", "tests", "benchmarks", "deploy", "docs", ".ci"):
         assert files(ROOT / folder) <= names, folder
     pages = {path.name for path in ROOT.glob("*.md")}
     assert names >= {"LICENSE", "pyproject.toml", "mkdocs.yml"} | pages
