@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,9 +20,19 @@ from rich.text import Text
 from asynccvat.cli.messages import messages
 from asynccvat.cli.progress import Progress
 from asynccvat.events import Event, RunFinished, ServerUnreachable, TaskDone, Warned
+from asynccvat.progress import cause_key
 
 LINES_EVERY_SECONDS = 5.0
 """Seconds between two lines of progress, if stderr is no terminal."""
+
+REFRESHES_A_SECOND = 5
+"""How often the lines on a terminal are drawn again."""
+
+MOST_LINES = 6
+"""The most lines that progress takes on a terminal."""
+
+MOST_FAILURES_ALIKE = 3
+"""So many failures for one cause get a line on a terminal while the run goes on."""
 
 _BAR_WIDEST, _BAR_NARROWEST = 30, 6
 
@@ -58,14 +69,17 @@ class Counts(Protocol):
     def fraction(self) -> float:
         """The share of the work that is done, from 0 to 1."""
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event, now: float) -> None:
         """Count an event."""
 
     def overall(self, now: float) -> str:
         """Return the progress in one line."""
 
-    def stages(self) -> str:
+    def stages(self, now: float) -> str:
         """Return further numbers in one line."""
+
+    def details(self, now: float) -> list[str]:
+        """Return what is waited for, and what is slow: a line each."""
 
 
 def display(
@@ -152,15 +166,15 @@ class LineDisplay:
 
     def on_event(self, event: Event) -> None:
         """Count an event; write its messages, and progress if it is time."""
-        self._progress.apply(event)
+        now = self._clock()
+        self._progress.apply(event, now)
         for line in messages(event, verbose=self._verbose):
             self.say(line)
-        now = self._clock()
         if now - self._said >= self._every:
             self._said = now
             progress = self._progress
-            stages = "" if progress.total is None else f"; {progress.stages()}"
-            self.say(f"{progress.overall(now)}{stages}")
+            stages = "" if progress.total is None else progress.stages(now)
+            self.say("; ".join(filter(None, (progress.overall(now), stages))))
 
     def say(self, line: str) -> None:
         """Write one line without wrapping."""
@@ -168,7 +182,10 @@ class LineDisplay:
 
 
 class BarDisplay:
-    """A bar and two lines of numbers at the bottom of a terminal; messages scroll above."""
+    """A bar and a few lines of numbers at the bottom of a terminal; messages scroll above.
+
+    The lines never become fewer during a run: what follows them on the screen would jump.
+    """
 
     def __init__(
         self,
@@ -182,10 +199,12 @@ class BarDisplay:
         self._verbose = verbose
         self._clock = clock
         self._progress = counts(clock())
+        self._failures: Counter[str] = Counter()
+        self._height = 0
         self._live = Live(
             console=console,
             get_renderable=self._render,
-            refresh_per_second=8,
+            refresh_per_second=REFRESHES_A_SECOND,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
@@ -205,9 +224,9 @@ class BarDisplay:
 
     def on_event(self, event: Event) -> None:
         """Count an event; another thread draws the bar."""
-        self._progress.apply(event)
-        if isinstance(event, ServerUnreachable):
-            return  # the line of numbers says it, and changes
+        self._progress.apply(event, self._clock())
+        if isinstance(event, ServerUnreachable) or self._is_one_of_many(event):
+            return  # a line that changes says it
         for line in messages(event, verbose=self._verbose):
             self.say(line)
 
@@ -216,14 +235,32 @@ class BarDisplay:
         style = "red" if line.startswith("failed:") else "yellow"
         self._console.print(Text(line, style=style), soft_wrap=True)
 
+    def _is_one_of_many(self, event: Event) -> bool:
+        """Whether an event is a failure of which enough alike were shown.
+
+        The number of failures goes on, and the summary has them all.
+        """
+        if not isinstance(event, TaskDone) or event.outcome.ok or self._verbose:
+            return False
+        key = cause_key(event.outcome)
+        self._failures[key] += 1
+        if self._failures[key] == MOST_FAILURES_ALIKE + 1:
+            self.say("failed: more for the same cause; the summary counts them.")
+        return self._failures[key] > MOST_FAILURES_ALIKE
+
     def _render(self) -> Group:
-        progress = self._progress
+        progress, now = self._progress, self._clock()
         overall = Table.grid(padding=(0, 1))
         waiting = progress.total is None
-        numbers = Text(progress.overall(self._clock()), no_wrap=True, overflow="ellipsis")
+        numbers = Text(progress.overall(now), no_wrap=True, overflow="ellipsis")
         # On a narrow terminal the bar shrinks before the numbers: wrapped numbers would flicker.
         width = max(_BAR_NARROWEST, min(_BAR_WIDEST, self._console.width - numbers.cell_len - 2))
         bar = ProgressBar(total=1.0, completed=progress.fraction, width=width, pulse=waiting)
         overall.add_row(bar, numbers)
-        stages = "" if waiting else progress.stages()
-        return Group(overall, Text(stages, style="dim", no_wrap=True, overflow="ellipsis"))
+        lines = [] if waiting else [progress.stages(now), *progress.details(now)]
+        room = max(0, min(MOST_LINES, self._console.height - 1) - 1)
+        lines = lines[:room]
+        self._height = min(max(self._height, len(lines)), room)
+        lines += [""] * (self._height - len(lines))
+        shown = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in lines]
+        return Group(overall, *shown)

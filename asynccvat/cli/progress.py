@@ -1,256 +1,152 @@
-"""Count the events of a run for its line of progress.
+"""Word the numbers of a run for its display.
 
-`messages` has the lines that stay, `display` the clock and the terminal.
+`asynccvat.progress` counts the events, `messages` has the lines that stay, `display` the clock and
+the terminal.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from asynccvat import (
-    Action,
-    TaskOutcome,
-)
-from asynccvat.cli.messages import unreachable
-from asynccvat.cli.text import number_of_bytes, span
-from asynccvat.cli.transfer_sizes import TransferSizes
+from asynccvat.cli.text import counted, number_of_bytes, printable, span
+from asynccvat.core.quantities import duration_text
 from asynccvat.core.targets import TargetKind
-from asynccvat.events import (
-    Event,
-    ExportFinished,
-    ExportRequested,
-    ExportStarted,
-    ImportFinished,
-    ImportRequested,
-    ImportStarted,
-    ListingRead,
-    Planned,
-    QueueStalled,
-    Retrying,
-    ServerBack,
-    ServerUnreachable,
-    TaskDone,
-    TransferFinished,
-    TransferProgress,
-    TransferStarted,
-    UploadProgress,
-    UploadStarted,
-)
+from asynccvat.events import Event
+from asynccvat.progress import Cause, Flight, Outage, RunProgress, Stage
 
-_UNCHANGED = (Action.KEPT, Action.SKIPPED)
-# Seconds without any movement after which nothing tells the time left.
-_STILL_AFTER = 30.0
-# Seconds over which a rate of bytes is measured at least.
-_SHORTEST_RATE = 1.0
+# Seconds in one stage after which a task is named.
+_SLOW = 10.0
+# Seconds that a run has to go on until it says what it waits for.
+_EARLY = 3.0
+_WORDS = {
+    Stage.READY: "ready to download",
+    Stage.SENDING: "uploading",
+}
 
 
-@dataclass(slots=True)
-class Outages:
-    """Outages of the server, for a line that changes.
-
-    Attributes:
-        away: Seconds of all outages that are over.
-    """
-
-    away: float = 0.0
-    _now: ServerUnreachable | None = None
-    _shown_at: float | None = None
-
-    def apply(self, event: Event) -> None:
-        """Note the begin or the end of an outage."""
-        match event:
-            case ServerUnreachable():
-                self._now, self._shown_at = event, None
-            case ServerBack():
-                self._now = None
-                self.away += event.seconds
-            case _:
-                pass
-
-    def line(self, now: float) -> str | None:
-        """Return for how long the server has not answered; None if it answers."""
-        if self._now is None:
-            return None
-        # Events have no time: the first line after one is as good.
-        self._shown_at = now if self._shown_at is None else self._shown_at
-        return unreachable(self._now, self._now.seconds + now - self._shown_at)
-
-
-@dataclass(slots=True)
-class Movement:
-    """Whether the run moves. While it stands still, nothing tells the time left."""
-
-    _stalled: bool = False
-    _seen: tuple[float, int] | None = None
-    _since: float = 0.0
-
-    def apply(self, event: Event) -> None:
-        """Note that the server's queue stands still, or that something left it."""
-        match event:
-            case QueueStalled():
-                self._stalled = True
-            case ExportStarted() | ExportFinished() | ImportStarted() | ImportFinished():
-                self._stalled = False
-            case _:
-                pass
-
-    def is_still(self, work: float, transferred: int, now: float) -> bool:
-        """Whether nothing left the queue for long, or neither work nor bytes grew for a while."""
-        if self._seen != (work, transferred):
-            self._seen, self._since = (work, transferred), now
-        return self._stalled or now - self._since >= _STILL_AFTER
-
-
-@dataclass(slots=True)
 class Progress:
-    """The counts of one run.
+    """The numbers of one run, in words."""
 
-    Attributes:
-        started: The time of the start, in seconds of the clock of `overall`.
-        listed: Tasks in the server's list; None until it is read.
-        target: What is listed: tasks, projects or jobs.
-        uploads: Whether files are sent instead of fetched.
-        total: Tasks to fetch, upload, move, remove or refuse; None until there is a plan.
-        done: How many of these tasks have an outcome.
-        failed: How many of these tasks failed.
-        transferred: Bytes of archives received, or of files sent.
-        at_server: Tasks whose export or import waits or runs at the server. It is rarely known
-            which of them run, since most exports are never polled.
-        transferring: Tasks whose archive is being received, or whose file is being sent.
-        retrying: Tasks one of whose steps failed, and is tried again after a wait.
-        outages: The outages of the server: they are no part of the rates.
-        movement: Whether the run moves.
-        sizes: How far the archives and files under way are.
-    """
+    def __init__(self, started: float) -> None:
+        """Begin to count.
 
-    started: float
-    listed: int | None = None
-    target: TargetKind = TargetKind.TASK
-    uploads: bool = False
-    total: int | None = None
-    done: int = 0
-    failed: int = 0
-    transferred: int = 0
-    at_server: set[int] = field(default_factory=set)
-    transferring: set[int] = field(default_factory=set)
-    retrying: set[int] = field(default_factory=set)
-    outages: Outages = field(default_factory=Outages)
-    movement: Movement = field(default_factory=Movement)
-    sizes: TransferSizes = field(default_factory=TransferSizes)
-    # Tasks without work whose outcome is yet to come.
-    _idle: int = 0
-    # Seconds of the run when its first bytes were seen, and how many these were.
-    _first_bytes: tuple[float, int] | None = None
+        Args:
+            started: The time of the start, in seconds of the display's clock.
+        """
+        self.run = RunProgress(started)
 
-    def apply(self, event: Event) -> None:
-        """Count an event."""
-        match event:
-            case ListingRead():
-                self.listed, self.target = event.tasks, event.target
-            case Planned():
-                self.uploads = event.upload > 0
-                to_do = event.fetch + event.upload + event.move + event.remove
-                self.total = to_do + event.refuse
-                self._idle = event.keep + event.skip
-            case ExportRequested() | ImportRequested() | ExportStarted() | ImportStarted():
-                self._move(event.task_id, self.at_server)
-            case TransferStarted() | UploadStarted():
-                self._move(event.task_id, self.transferring)
-            case ExportFinished() | ImportFinished() | TransferFinished():
-                self._move(event.task_id, None)
-            case Retrying(task_id=int(task_id)):
-                self._move(task_id, self.retrying)
-            case TransferProgress():
-                self.transferred += event.transferred
-                self._resume(event.task_id)
-            case UploadProgress():
-                self.transferred += event.sent
-                self._resume(event.task_id)
-            case TaskDone():
-                self._move(event.outcome.task_id, None)
-                self._finish(event.outcome)
-            case _:
-                self.outages.apply(event)
-        self.movement.apply(event)
-        self.sizes.apply(event)
+    @property
+    def total(self) -> int | None:
+        """Tasks with something to do; None until there is a plan."""
+        return self.run.total
 
     @property
     def fraction(self) -> float:
-        """The share of the work that is done, from 0 to 1: tasks, and bytes of those under way."""
-        return min(1.0, self._work / self.total) if self.total else 0.0
+        """The share of the work that is done, from 0 to 1."""
+        return self.run.fraction
 
-    @property
-    def _work(self) -> float:
-        return self.done + self.sizes.shares
+    def apply(self, event: Event, now: float) -> None:
+        """Count an event."""
+        self.run.apply(event, now)
 
     def overall(self, now: float) -> str:
         """Return tasks, bytes, rates and the time left in one line; in an outage, its length."""
-        if (outage := self.outages.line(now)) is not None:
-            return outage
-        if self.total is None:
-            return f"listing {self.target.plural}" if self.listed is None else "planning"
-        seconds = max(now - self.started - self.outages.away, 1e-9)
-        parts = [
-            f"{self.done:,}/{self.total:,} {self.target.plural}",
-            number_of_bytes(self.transferred),
-        ]
-        rate = self._bytes_per_second(seconds)
-        if self.done or self.transferred:
-            parts.append(f"{number_of_bytes(rate)}/s")
-        if self.done:
-            parts.append(f"{self.done / seconds:.1f} {self.target.plural}/s")
-        still = self.movement.is_still(self._work, self.transferred, now)
-        left = None if still else self._seconds_left(seconds, rate)
-        if left is not None:
+        run = self.run
+        if run.outage is not None:
+            return unreachable(run.outage, now)
+        if run.total is None:
+            return f"listing {run.target.plural}" if run.listed is None else "planning"
+        parts = [f"{run.done:,}/{run.total:,} {run.target.plural}"]
+        if (rate := run.bytes_per_second(now)) is not None:
+            parts += [number_of_bytes(run.transferred), f"{number_of_bytes(round(rate))}/s"]
+        if run.done and (tasks := run.tasks_per_second(now)) is not None:
+            parts.append(_rate(tasks, run.target))
+        if (left := run.seconds_left(now)) is not None:
             parts.append(f"{span(left)} left")
         return ", ".join(parts)
 
-    def _bytes_per_second(self, seconds: float) -> float:
-        """Return the mean rate since bytes were first seen: the exports before took time, too."""
-        if self._first_bytes is None and self.transferred:
-            self._first_bytes = (seconds, self.transferred)
-        since, before = self._first_bytes or (0.0, 0)
-        if seconds - since < _SHORTEST_RATE:
-            return self.transferred / seconds
-        return (self.transferred - before) / (seconds - since)
-
-    def _seconds_left(self, seconds: float, rate: float) -> float | None:
-        """Return the time left, None while nothing tells it or nothing is left."""
-        assert self.total is not None
-        unfinished = self.total - self.done
-        if unfinished <= 0:
-            return None
-        missing = self.sizes.missing
-        if missing is not None and self.sizes.under_way == unfinished and rate > 0:
-            return missing / rate
-        return seconds / self._work * (self.total - self._work) if self._work else None
-
-    def stages(self) -> str:
+    def stages(self, now: float) -> str:
         """Return in one line how many tasks are in which stage."""
-        parts = [
-            f"{len(self.at_server)} at the server",
-            f"{len(self.transferring)} {'uploading' if self.uploads else 'downloading'}",
-        ]
-        if self.retrying:
-            parts.append(f"{len(self.retrying)} retrying")
-        if self.failed:
-            parts.append(f"{self.failed} failed")
+        counts = self.run.stages(now)
+        parts = [f"{count:,} {_WORDS.get(stage, stage)}" for stage, count in counts.items()]
+        if self.run.failed:
+            parts.append(f"{self.run.failed:,} failed")
         return ", ".join(parts)
 
-    def _finish(self, outcome: TaskOutcome) -> None:
-        # Tasks without work are not in the total. Some others turn out to need nothing.
-        if outcome.action in _UNCHANGED and self._idle > 0:
-            self._idle -= 1
-            return
-        self.done += 1
-        self.failed += outcome.action is Action.FAILED
+    def details(self, now: float) -> list[str]:
+        """Return what the run waits for and what would help, and the slowest tasks."""
+        run = self.run
+        lines = []
+        if run.total is not None and run.seconds(now) >= _EARLY:
+            lines = [line for line in [self._waits(now)] if line]
+        return lines + [_slow(flight, now) for flight in run.slowest(now, after=_SLOW)]
 
-    def _resume(self, task_id: int) -> None:
-        if task_id in self.retrying:
-            self._move(task_id, self.transferring)
+    def _waits(self, now: float) -> str:
+        """Return what the run waits for, and what would help; "" if there is nothing to say."""
+        run = self.run
+        if run.stall is not None:
+            return str(run.stall)
+        match run.waits_for(now):
+            case Cause.SERVER:
+                return self._server(now)
+            case Cause.NETWORK:
+                return self._network()
+            case Cause.DISK:
+                return f"Waiting for the disk: {run.flights.count(Stage.WRITING)} being written"
+            case Cause.PAUSE:
+                return f"Waiting for {span(run.pause_left(now))}: the server asked for a pause"
+            case Cause.RETRIES:
+                return f"Waiting to try again: {printable(run.retry_error)}"
+            case _:
+                return ""
 
-    def _move(self, task_id: int, to: set[int] | None) -> None:
-        for stage in (self.at_server, self.transferring, self.retrying):
-            stage.discard(task_id)
-        if to is not None:
-            to.add(task_id)
+    def _network(self) -> str:
+        run = self.run
+        moving = run.flights.count(Stage.DOWNLOADING, Stage.SENDING)
+        told = (
+            f"Waiting for the network: {counted(moving, 'upload' if run.uploads else 'download')}"
+        )
+        if run.transfers is None or moving < max(2, run.transfers):
+            return told
+        return f"{told} at once, as --transfers allows"
+
+    def _server(self, now: float) -> str:
+        imports = sum(flight.imports for flight in self.run.flights)
+        if imports > len(self.run.flights) / 2:
+            return "Waiting for the server: imports. More workers there would help"
+        rate = self.run.exports_per_second(now)
+        running = self.run.stages(now).get(Stage.EXPORTING, 0)
+        known = [f"{counted(running, 'export')} at once"] if running else []
+        known += [] if rate is None else [f"{_number(rate)}/s"]
+        told = ", ".join(known) or "exports"
+        return f"Waiting for the server: {told}. More workers there would help"
+
+
+def unreachable(outage: Outage, now: float) -> str:
+    """Return the line for a server that does not answer."""
+    since, most = span(now - outage.since), duration_text(outage.wait)
+    return f"no answer from the server for {since}; waiting up to {most} (--wait-for-server)"
+
+
+def named(task_id: int, name: str, target: TargetKind) -> str:
+    """Name a task for a person: `street-0031 (task 31)`, or `task 31`."""
+    return f"{printable(name)} ({target} {task_id})" if name else f"{target} {task_id}"
+
+
+def _slow(flight: Flight, now: float) -> str:
+    """Return the line for a task that takes long."""
+    how = str(_WORDS.get(flight.stage, flight.stage))
+    if flight.size and flight.stage in (Stage.DOWNLOADING, Stage.SENDING):
+        how += f" {flight.share:.0%} of {number_of_bytes(flight.size)}"
+    # The end is cut off on a narrow terminal: what matters comes first.
+    return (
+        f"  {span(now - flight.since)} {how}: {named(flight.task_id, flight.name, flight.target)}"
+    )
+
+
+def _rate(a_second: float, target: TargetKind) -> str:
+    if 0 < a_second < 0.1:
+        return f"{_number(a_second * 60)} {target.plural}/min"
+    return f"{_number(a_second)} {target.plural}/s"
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"

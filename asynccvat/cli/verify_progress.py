@@ -45,7 +45,7 @@ class VerifyCounts:
     problems: int = 0
     repair: Progress | None = field(default=None)
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: Event, now: float) -> None:
         """Count an event."""
         match event:
             case VerifyStarted():
@@ -57,9 +57,9 @@ class VerifyCounts:
             case ProblemFound(problem=problem):
                 self.problems += not problem.kind.is_note
             case RepairStarted():
-                self.repair = Progress(self.started)
+                self.repair = Progress(now)
             case _ if self.repair is not None:
-                self.repair.apply(event)
+                self.repair.apply(event, now)
             case _:
                 pass
 
@@ -88,10 +88,14 @@ class VerifyCounts:
                 parts.append(f"{span(seconds / self.read * (self.bytes - self.read))} left")
         return ", ".join(parts)
 
-    def stages(self) -> str:
+    def details(self, now: float) -> list[str]:
+        """Return what a repair waits for, and its slowest tasks."""
+        return [] if self.repair is None else self.repair.details(now)
+
+    def stages(self, now: float) -> str:
         """Return in one line what was found so far."""
         if self.repair is not None:
-            return self.repair.stages()
+            return self.repair.stages(now)
         found = counted(self.problems, "problem")
         if not self.resumed:
             return found

@@ -5,11 +5,13 @@ run waits for. It reads no clock: the caller hands each event over with its time
 """
 
 from asynccvat.progress.accounting import Cause, TimeSpent
+from asynccvat.progress.failures import FailureGroup, cause_key, group_failures
 from asynccvat.progress.flights import Flight, Flights, Stage
 from asynccvat.progress.run_progress import Outage, RunProgress, SlowTask
 
 __all__ = [
     "Cause",
+    "FailureGroup",
     "Flight",
     "Flights",
     "Outage",
@@ -17,4 +19,6 @@ __all__ = [
     "SlowTask",
     "Stage",
     "TimeSpent",
+    "cause_key",
+    "group_failures",
 ]

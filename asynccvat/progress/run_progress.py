@@ -12,7 +12,9 @@ the numbers whenever it shows them:
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from dataclasses import dataclass
+from statistics import fmean
 
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.scheduling.stalls import QueueStall
@@ -37,14 +39,14 @@ from asynccvat.events import (
 )
 from asynccvat.progress.accounting import Cause, TimeSpent, cause_of
 from asynccvat.progress.flights import AT_SERVER, AT_WORK, MOVING, Flight, Flights, Stage
-from asynccvat.progress.pace import Pace, Rate, Work
+from asynccvat.progress.pace import Pace, Work
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 # Seconds without any movement after which nothing tells the time left.
 _STILL_AFTER = 30.0
 _SLOWEST = 3
 # Ends of exports whose seconds tell how many run at once.
-_EXPORTS_KNOWN = 16
+_EXPORTS_KNOWN, _EXPORTS_NEEDED = 16, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class RunProgress:
         done: How many of `total` have an outcome.
         failed: How many of them failed.
         transferred: Bytes of archives received, or of files sent.
+        transfers: How many archives are read, or files sent, at once; None before the run tells.
         flights: The tasks under way.
         spent: What the time went to.
         outage: The outage of the server that goes on, None if it answers.
@@ -114,13 +117,13 @@ class RunProgress:
         self.done = 0
         self.failed = 0
         self.transferred = 0
+        self.transfers: int | None = None
         self.flights = Flights()
         self.spent = TimeSpent(started)
         self.outage: Outage | None = None
         self.stall: QueueStall | None = None
         self.retry_error = ""
         self._pace = Pace()
-        self._transfers: int | None = None
         self._paused_until = started
         self._away = 0.0
         self._moving = 0.0
@@ -129,7 +132,7 @@ class RunProgress:
         self._to_move = 0
         # Tasks without work whose outcome is yet to come.
         self._idle = 0
-        self._exports = Rate(most=_EXPORTS_KNOWN)
+        self._export_seconds: deque[float] = deque(maxlen=_EXPORTS_KNOWN)
         self._slowest: list[tuple[float, int, SlowTask]] = []
         self._noted = 0
 
@@ -146,7 +149,7 @@ class RunProgress:
             self._note_slow(flight)
         match event:
             case RunStarted():
-                self._transfers, self.target = event.transfers, event.target
+                self.transfers, self.target = event.transfers, event.target
             case ListingRead():
                 self.listed, self.target = event.tasks, event.target
             case Planned():
@@ -156,7 +159,7 @@ class RunProgress:
                 self.transferred += size
                 self._moved_at = now
             case ExportFinished(seconds=float(seconds)):
-                self._exports.add(now, seconds)
+                self._export_seconds.append(seconds)
             case Retrying():
                 self.retry_error = event.error
             case TaskDone():
@@ -214,10 +217,10 @@ class RunProgress:
         from the rate at which they end and the seconds that the server says they took.
         """
         counts = {stage: self.flights.count(stage) for stage in Stage}
-        seconds = self._exports.per_second(now)
-        if seconds is not None and self.stall is None:
+        rate = self.exports_per_second(now)
+        if rate is not None and len(self._export_seconds) >= _EXPORTS_NEEDED and self.stall is None:
             # Seconds of export in each second: so many exports run at once.
-            more = round(seconds) - counts[Stage.EXPORTING]
+            more = round(rate * fmean(self._export_seconds)) - counts[Stage.EXPORTING]
             more = max(0, min(more, counts[Stage.QUEUED]))
             counts[Stage.EXPORTING] += more
             counts[Stage.QUEUED] -= more
@@ -274,7 +277,7 @@ class RunProgress:
             return Cause.OUTAGE
         if self.total is None:
             return Cause.LISTS
-        return cause_of(self.flights, self._transfers)
+        return cause_of(self.flights, self.transfers)
 
     def _active(self, now: float) -> float:
         """Return the seconds of the run without outages."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from asynccvat import errors, events
-from asynccvat.cli.display import BarDisplay, LineDisplay, display
+from asynccvat.cli.display import (
+    MOST_FAILURES_ALIKE,
+    MOST_LINES,
+    BarDisplay,
+    LineDisplay,
+    display,
+)
 from asynccvat.cli.messages import messages
 from asynccvat.cli.progress import Progress
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
@@ -48,151 +56,127 @@ def pipe() -> Console:
     return Console(file=io.StringIO(), force_terminal=False, width=40, highlight=False)
 
 
-def test_each_task_is_counted_in_its_stage() -> None:
-    progress = Progress(started=0)
-    happened: list[events.Event] = [
+def progress_of(*happened: events.Event, at: float = 0.0) -> Progress:
+    progress = Progress(0.0)
+    for event in happened:
+        progress.apply(event, at)
+    return progress
+
+
+def planned(fetch: int, **rest: int) -> events.Planned:
+    return events.Planned(
+        fetch, **(dict.fromkeys(("keep", "skip", "move", "remove", "refuse"), 0) | rest)
+    )
+
+
+def test_the_numbers_of_a_run_are_one_line_and_its_stages_another() -> None:
+    progress = progress_of(
         events.ListingRead(5, complete=True),
-        events.Planned(fetch=3, keep=1, move=1, remove=0, refuse=0, skip=0),
-        events.ExportRequested(1, "a", created=True),
-        events.ExportRequested(2, "b", created=True),
-        events.ExportRequested(3, "c", created=True),
-        events.ExportStarted(2),
-        events.ExportStarted(3),
-        events.ExportFinished(3, 0.2),
+        planned(4, keep=1),
+        *(events.ExportRequested(number, "a", created=True) for number in (1, 2, 3, 4)),
+    )
+    assert progress.overall(1.0) == "0/4 tasks"
+    for event in (
+        events.ExportFinished(3, 2.0),
         events.TransferStarted(3, 2048, 0),
         events.TransferProgress(3, 2048),
-    ]
-    for event in happened:
-        progress.apply(event)
-    assert progress.stages() == "2 at the server, 1 downloading"
-    progress.apply(events.TransferFinished(3))
-    progress.apply(done(3))
-    progress.apply(done(9, Action.KEPT))
-    assert progress.done == 1
-    assert progress.total == 4
-    assert progress.fraction == 0.25
-    assert progress.overall(2.0) == "1/4 tasks, 2.0 KiB, 1.0 KiB/s, 0.5 tasks/s, 6.0 s left"
-    for later in (failed(1, "no"), done(2), done(4, Action.MOVED)):
-        progress.apply(later)
-    assert progress.stages().endswith("0 downloading, 1 failed")
-    assert progress.fraction == 1.0
-    assert "left" not in progress.overall(4.0)
-
-
-def test_tasks_that_wait_for_a_retry_are_counted() -> None:
-    progress = Progress(started=0)
-    progress.apply(events.Planned(fetch=3, keep=0, move=0, remove=0, refuse=0, skip=0))
-    for task_id in (1, 2, 3):
-        progress.apply(events.Retrying(task_id, "export", "502", 0.5))
-    progress.apply(events.Retrying(None, "list", "502", 0.5))
-    assert progress.stages() == "0 at the server, 0 downloading, 3 retrying"
-    progress.apply(events.ExportRequested(1, "a", created=True))
-    progress.apply(events.TransferProgress(2, 10))
-    progress.apply(failed(3, "no"))
-    assert progress.stages() == "1 at the server, 1 downloading, 1 failed"
-
-
-def test_the_bytes_of_large_tasks_tell_share_rate_and_time_left() -> None:
-    mib = 1024 * 1024
-    progress = Progress(started=0)
-    progress.apply(events.ListingRead(4, complete=True))
-    progress.apply(events.Planned(fetch=4, keep=0, move=0, remove=0, refuse=0, skip=0))
-    assert progress.overall(5.0) == "0/4 tasks, 0 B"
-    for task_id in (1, 2, 3, 4):
-        progress.apply(events.TransferStarted(task_id, 260 * mib, reused=30 * mib))
-    progress.apply(events.TransferProgress(1, 23 * mib))
-    assert progress.fraction == pytest.approx(0.1 / 4)
-    # The exports took ten seconds, which are no part of the rate from now on.
-    assert progress.overall(10.0).startswith("0/4 tasks, 23.0 MiB, 2.3 MiB/s, ")
-    for task_id in (1, 2, 3, 4):
-        progress.apply(events.TransferProgress(task_id, 23 * mib))
-    left = (4 * 230 - 5 * 23) / 46
-    assert progress.overall(12.0) == f"0/4 tasks, 115 MiB, 46.0 MiB/s, {left:.0f} s left"
-    assert progress.fraction == pytest.approx(0.5 / 4)
-    # What broke off comes again: a task is never more than whole.
-    progress.apply(events.TransferProgress(1, 500 * mib))
-    assert progress.fraction == pytest.approx((1 + 0.3) / 4)
-    progress.apply(done(1))
-    assert progress.fraction == pytest.approx((1 + 0.3) / 4)
-    # A task that is exported again begins anew.
-    progress.apply(events.ExportRequested(2, "a", created=True))
-    assert progress.fraction == pytest.approx((1 + 0.2) / 4)
-    progress.apply(events.TransferFinished(3))
-    assert progress.fraction == pytest.approx((2 + 0.1) / 4)
-
-
-def test_where_a_size_is_unknown_the_tasks_tell_the_time_left() -> None:
-    progress = Progress(started=0)
-    progress.apply(events.ListingRead(2, complete=True))
-    progress.apply(events.Planned(fetch=2, keep=0, move=0, remove=0, refuse=0, skip=0))
-    progress.apply(events.TransferStarted(1, None, 0))
-    progress.apply(events.TransferStarted(2, 4096, 0))
-    progress.apply(events.TransferProgress(1, 1024))
-    assert progress.overall(2.0) == "0/2 tasks, 1.0 KiB, 512 B/s"
-    progress.apply(events.TransferProgress(2, 2048))
-    # Half of one of two tasks took two seconds.
-    assert progress.overall(2.0).endswith("6.0 s left")
-    assert progress.fraction == 0.25
-
-
-def test_while_the_run_stands_still_no_time_left_is_shown() -> None:
-    progress = Progress(started=0)
-    progress.apply(events.Planned(fetch=4, keep=0, move=0, remove=0, refuse=0, skip=0))
-    progress.apply(done(1))
-    progress.apply(events.ExportRequested(2, "a", created=True))
-    assert progress.overall(10.0).endswith(", 30 s left")
-    assert "left" in progress.overall(39.0)
-    assert progress.overall(40.0) == "1/4 tasks, 0 B, 0 B/s, 0.0 tasks/s"
-    progress.apply(events.TransferProgress(2, 1024))
-    assert "left" in progress.overall(41.0)
-    progress.apply(events.QueueStalled(QueueStall("export", 300.0, waiting=2, running=1)))
-    progress.apply(events.TransferProgress(2, 1024))
-    assert "left" not in progress.overall(42.0), "bytes of another task do not move the queue"
-    progress.apply(events.ExportFinished(3, None))
-    assert "left" in progress.overall(43.0)
+        events.TransferFinished(3),
+        done(3),
+        failed(4, "no"),
+        events.ExportFinished(2, 2.0),
+        events.TransferStarted(2, 2048, 0),
+    ):
+        progress.apply(event, 2.0)
+    assert progress.overall(2.0) == "2/4 tasks, 2.0 KiB, 2.0 KiB/s, 1.0 tasks/s, 2.0 s left"
+    assert progress.stages(2.0) == "1 queued, 1 downloading, 1 failed"
 
 
 def test_before_there_is_a_plan_progress_names_the_wait() -> None:
-    progress = Progress(started=0)
+    progress = progress_of()
     assert progress.overall(1.0) == "listing tasks"
-    progress.apply(events.ListingRead(5, complete=True))
+    progress.apply(events.ListingRead(5, complete=True), 1.0)
     assert progress.overall(1.0) == "planning"
     assert progress.fraction == 0
-    progress.apply(events.Planned(fetch=2, keep=3, move=0, remove=0, refuse=0, skip=0))
-    assert progress.overall(1.0) == "0/2 tasks, 0 B"
+    progress.apply(planned(2, keep=3), 1.0)
+    assert progress.overall(1.0) == "0/2 tasks"
 
 
 def test_progress_counts_projects_and_jobs_as_what_they_are() -> None:
-    progress = Progress(started=0)
-    progress.apply(events.ListingRead(5, complete=True, target=TargetKind.JOB))
-    progress.apply(events.Planned(fetch=2, keep=3, move=0, remove=0, refuse=0, skip=0))
-    assert progress.overall(1.0) == "0/2 jobs, 0 B"
-    done = TaskOutcome(task_id=1, target=TargetKind.JOB, action=Action.FETCHED, reason="new")
-    progress.apply(events.TaskDone(done))
-    assert "1.0 jobs/s" in progress.overall(1.0)
+    progress = progress_of(events.ListingRead(5, complete=True, target=TargetKind.JOB), planned(2))
+    assert progress.overall(1.0) == "0/2 jobs"
+    outcome = TaskOutcome(task_id=1, target=TargetKind.JOB, action=Action.FETCHED, reason="new")
+    progress.apply(events.TaskDone(outcome), 30.0)
+    assert "2.0 jobs/min" in progress.overall(30.0)
 
 
 def test_work_that_turns_out_to_need_nothing_is_done() -> None:
-    progress = Progress(started=0)
-    progress.apply(events.Planned(fetch=2, keep=1, move=0, remove=0, refuse=0, skip=1))
-    for action in (Action.KEPT, Action.SKIPPED):
-        progress.apply(events.TaskDone(TaskOutcome(task_id=1, action=action, reason="unchanged")))
-    assert progress.done == 0
-    for action in (Action.KEPT, Action.FETCHED):
-        progress.apply(events.TaskDone(TaskOutcome(task_id=2, action=action, reason="unchanged")))
+    progress = progress_of(
+        planned(2, keep=1, skip=1), done(1, Action.KEPT), done(1, Action.SKIPPED)
+    )
+    assert progress.run.done == 0
+    progress.apply(done(2, Action.KEPT), 1.0)
+    progress.apply(done(2), 1.0)
     assert progress.overall(1.0).startswith("2/2 tasks")
 
 
-def test_an_outage_has_a_line_that_changes_and_no_part_in_the_time_left() -> None:
-    progress = Progress(started=0)
-    progress.apply(events.Planned(fetch=4, keep=0, move=0, remove=0, refuse=0, skip=0))
-    progress.apply(done(1))
-    progress.apply(events.ServerUnreachable(seconds=3.0, wait=600.0, error="refused"))
+def test_an_outage_has_a_line_that_changes() -> None:
+    progress = progress_of(planned(4), done(1), at=1.0)
+    progress.apply(events.ServerUnreachable(seconds=3.0, wait=600.0, error="refused"), 10.0)
     for now, waited in ((10.0, "3.0 s"), (21.0, "14 s"), (127.0, "2:00")):
         line = f"no answer from the server for {waited}; waiting up to 10m (--wait-for-server)"
         assert progress.overall(now) == line
-    progress.apply(events.ServerBack(seconds=122.0))
-    assert progress.overall(132.0).endswith("0.1 tasks/s, 30 s left")
+    progress.apply(events.ServerBack(seconds=125.0), 132.0)
+    assert progress.overall(132.0).startswith("1/4 tasks")
+
+
+def test_what_the_run_waits_for_is_said_with_what_would_help() -> None:
+    progress = progress_of(
+        events.RunStarted(transfers=2),
+        planned(9),
+        *(events.ExportRequested(number, "a", created=True) for number in range(1, 10)),
+    )
+    assert progress.details(1.0) == [], "a short run waits for nothing in particular"
+    assert progress.details(4.0) == [
+        "Waiting for the server: exports. More workers there would help"
+    ]
+    for number in range(1, 6):
+        progress.apply(events.ExportFinished(number, 2.0), 2.0 * number)
+        progress.apply(done(number), 2.0 * number)
+    line = "Waiting for the server: 1 export at once, 0.5/s. More workers there would help"
+    assert progress.details(10.0) == [line]
+    for number in (8, 9):
+        progress.apply(events.TransferStarted(number, 4096, 0), 10.0)
+    line = "Waiting for the network: 2 downloads at once, as --transfers allows"
+    assert progress.details(19.9) == [line]
+    progress.apply(events.ServerPaused(8.0), 20.0)
+    assert progress.details(22.0)[0] == "Waiting for 6.0 s: the server asked for a pause"
+    stall = QueueStall("export", 300.0, waiting=2, running=1)
+    progress.apply(events.QueueStalled(stall), 30.0)
+    assert progress.details(30.0)[0] == str(stall)
+
+
+def test_writes_retries_and_imports_are_waits_too() -> None:
+    disk = progress_of(planned(1), events.TransferStarted(1, 1, 0), events.TransferFinished(1))
+    assert disk.details(5.0) == ["Waiting for the disk: 1 being written"]
+    retry = progress_of(planned(1), events.Retrying(1, "export", "502\x1b[2J", 5.0))
+    assert retry.details(5.0) == ["Waiting to try again: 502\N{REPLACEMENT CHARACTER}[2J"]
+    sent = progress_of(planned(0, upload=2), events.UploadStarted(1, 10))
+    assert sent.details(5.0) == ["Waiting for the network: 1 upload"]
+    sent.apply(events.ImportRequested(1, "a"), 5.0)
+    assert sent.details(30.0) == ["Waiting for the server: imports. More workers there would help"]
+
+
+def test_the_slowest_three_are_named_with_their_share() -> None:
+    progress = progress_of(planned(5))
+    for number in range(1, 6):
+        progress.apply(events.TaskStarted(number, "" if number == 1 else f"street-{number}"), 0.0)
+        progress.apply(events.TransferStarted(number, 4096, 0), float(number))
+        progress.apply(events.TransferProgress(number, 1024), float(number))
+    assert progress.details(13.0)[1:] == [
+        "  12 s downloading 25% of 4.0 KiB: task 1",
+        "  11 s downloading 25% of 4.0 KiB: street-2 (task 2)",
+        "  10 s downloading 25% of 4.0 KiB: street-3 (task 3)",
+    ]
 
 
 def test_an_outage_is_a_message_only_where_no_line_can_change() -> None:
@@ -293,10 +277,7 @@ def test_without_a_terminal_progress_is_periodic_and_failures_come_at_once() -> 
         "the server asks for a pause of 1.0 s",
         "planning",
         "failed: task 2: a long message that is not wrapped, however narrow the console.",
-        (
-            "2/3 tasks, 0 B, 0 B/s, 0.2 tasks/s, 5.5 s left; "
-            "1 at the server, 0 downloading, 1 failed"
-        ),
+        "2/3 tasks, 0.4 tasks/s; 1 queued, 1 failed",
     ]
 
 
@@ -313,7 +294,7 @@ def test_on_a_terminal_there_is_a_bar_with_the_numbers_and_messages_above_it() -
         shown.on_event(events.Warned("look out"))
     written = written_to(console)
     assert "2/2 tasks" in written
-    assert "0 at the server, 0 downloading, 1 failed" in written
+    assert "1 failed" in written
     assert "failed: task 2: [red]no[/red]" in written
     assert "warning: look out" in written
 
@@ -335,3 +316,52 @@ def test_a_warning_about_what_has_no_id_yet_gives_its_name() -> None:
     error = errors.MediaFileError("cannot create a task of 'cam'.")
     event = done(0, Action.FAILED, name="cam", error=error, warnings=("a.png is empty",))
     assert list(messages(event, verbose=False))[-1] == "warning: cam: a.png is empty"
+
+
+def drawn(shown: BarDisplay, console: Console) -> list[str]:
+    """The lines that a display has on the screen."""
+    with console.capture() as captured:
+        console.print(shown._render())
+    return [re.sub("\x1b\\[[0-9;]*m", "", line).rstrip() for line in captured.get().splitlines()]
+
+
+def test_the_lines_fit_a_narrow_terminal_and_never_become_fewer() -> None:
+    clock = Clock()
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24, highlight=False)
+    shown = BarDisplay(console, clock=clock)
+    shown.on_event(planned(5000))
+    for number in range(1, 6):
+        shown.on_event(events.TaskStarted(number, f"street {number} " + "long " * 20))
+        shown.on_event(events.TransferStarted(number, 4096, 0))
+    clock.now += 60
+    lines = drawn(shown, console)
+    assert len(lines) == MOST_LINES
+    assert all(cell_len(line) <= 80 for line in lines)
+    for number in range(1, 6):
+        shown.on_event(done(number))
+    assert len(drawn(shown, console)) == MOST_LINES
+
+
+def test_a_low_terminal_gets_as_many_lines_as_it_has() -> None:
+    clock = Clock()
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=3, highlight=False)
+    shown = BarDisplay(console, clock=clock)
+    shown.on_event(planned(9))
+    for number in range(1, 6):
+        shown.on_event(events.TransferStarted(number, 4096, 0))
+    clock.now += 60
+    assert len(drawn(shown, console)) == 2
+
+
+def test_of_many_failures_alike_a_terminal_shows_the_first_and_a_pipe_all() -> None:
+    clock, bar, lines = Clock(), terminal(), pipe()
+    shows = (BarDisplay(bar, clock=clock), LineDisplay(lines, clock=clock))
+    for shown in shows:
+        shown.on_event(planned(20))
+        for number in range(1, 11):
+            shown.on_event(failed(number, f"cannot export task {number}: no data"))
+        shown.on_event(failed(11, "another cause"))
+    assert written_to(bar).count(": no data.") == MOST_FAILURES_ALIKE
+    assert written_to(bar).count("more for the same cause") == 1
+    assert "another cause" in written_to(bar)
+    assert written_to(lines).count(": no data.") == 10

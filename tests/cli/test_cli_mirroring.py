@@ -363,7 +363,7 @@ def test_a_closed_terminal_cancels_queued_exports(own: SimulatedServer, tmp_path
     )
     os.close(inner)
     shown = b""
-    while b"at the server" not in shown or not own.requests:
+    while b" queued" not in shown or not own.requests:
         shown += os.read(outer, 1 << 16)
     os.close(outer)  # which sends SIGHUP
     assert command.wait(timeout=60) == 129

@@ -392,33 +392,33 @@ def test_a_full_stderr_does_not_lose_the_report(much_to_tell: tuple[str, ...]) -
 def test_progress_shows_files_bytes_the_rate_and_the_time_left() -> None:
     shown = VerifyCounts(started=0.0)
     assert (shown.overall(1.0), shown.fraction, shown.total) == ("reading receipts", 0.0, None)
-    shown.apply(events.VerifyStarted(tasks=3, files=10, bytes=4096, resumed=2))
+    shown.apply(events.VerifyStarted(tasks=3, files=10, bytes=4096, resumed=2), 0.0)
     assert shown.overall(1.0) == "0/10 files, 0 B of 4.0 KiB"
-    shown.apply(events.VerifyProgress(files=5, read=1024))
+    shown.apply(events.VerifyProgress(files=5, read=1024), 0.0)
     assert shown.overall(2.0) == "5/10 files, 1.0 KiB of 4.0 KiB, 512 B/s, 6.0 s left"
     assert shown.fraction == 0.25
-    assert shown.stages() == "0 problems, 2 tasks checked before"
+    assert shown.stages(0.0) == "0 problems, 2 tasks checked before"
     for kind in (ProblemKind.MISSING, ProblemKind.FOREIGN):
-        shown.apply(events.ProblemFound(VerifyProblem(kind=kind, path="x")))
-    shown.apply(events.VerifyProgress(files=5, read=3072))
+        shown.apply(events.ProblemFound(VerifyProblem(kind=kind, path="x")), 0.0)
+    shown.apply(events.VerifyProgress(files=5, read=3072), 0.0)
     assert shown.overall(4.0) == "10/10 files, 4.0 KiB of 4.0 KiB, 1.0 KiB/s"
     shown.resumed = 0
-    assert shown.stages() == "1 problem"
-    shown.apply(events.RepairStarted(tasks=1))
+    assert shown.stages(0.0) == "1 problem"
+    shown.apply(events.RepairStarted(tasks=1), 0.0)
     assert shown.overall(4.0) == "repairing: listing tasks"
-    shown.apply(events.ListingRead(tasks=1, complete=True))
+    shown.apply(events.ListingRead(tasks=1, complete=True), 0.0)
     assert shown.overall(4.0) == "repairing: planning"
     assert shown.fraction == 0.0
-    assert shown.stages() == "0 at the server, 0 downloading"
+    assert (shown.stages(0.0), shown.details(0.0)) == ("", [])
 
 
 def test_files_are_counted_if_there_are_no_bytes_to_read() -> None:
     shown = VerifyCounts(started=0.0)
-    shown.apply(events.VerifyStarted(tasks=0, files=0, bytes=0, resumed=0))
+    shown.apply(events.VerifyStarted(tasks=0, files=0, bytes=0, resumed=0), 0.0)
     assert shown.fraction == 0.0
-    shown.apply(events.VerifyStarted(tasks=1, files=4, bytes=0, resumed=1))
-    shown.apply(events.VerifyProgress(files=1, read=0))
-    shown.apply(events.Warned("something"))
+    shown.apply(events.VerifyStarted(tasks=1, files=4, bytes=0, resumed=1), 0.0)
+    shown.apply(events.VerifyProgress(files=1, read=0), 0.0)
+    shown.apply(events.Warned("something"), 0.0)
     assert shown.fraction == 0.25
 
 
