@@ -49,6 +49,15 @@ class OutputForm(StrEnum):
     TABLE = "table"
     JSON = "json"
     JSONL = "jsonl"
+    CSV = "csv"
+
+
+class PlainForm(StrEnum):
+    """How a result that is no list is written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +72,7 @@ class OutputOptions:
         typer.Option("--jsonl", help="Write one JSON object per line to stdout, as each arrives."),
     ] = False
     output: Annotated[
-        OutputForm | None,
+        PlainForm | None,
         typer.Option(
             "--output",
             metavar="FORM",
@@ -78,17 +87,28 @@ class OutputOptions:
         Raises:
             typer.BadParameter: Two forms were chosen.
         """
-        chosen = {
-            *([self.output] if self.output is not None else []),
-            *([OutputForm.JSON] if self.as_json else []),
-            *([OutputForm.JSONL] if self.as_jsonl else []),
-        }
-        if len(chosen) > 1:
-            raise typer.BadParameter(
-                f"the result has one form, not {' and '.join(sorted(chosen))}. Remove all but one.",
-                param_hint="--output" if self.output is not None else "--json",
-            )
-        return next(iter(chosen), OutputForm.TABLE)
+        return chosen_form(self.output, json=self.as_json, jsonl=self.as_jsonl)
+
+
+def chosen_form(word: StrEnum | None, **flags: bool) -> OutputForm:
+    """Return the one form that a word or a flag chooses; a table by default.
+
+    Args:
+        word: The value of `--output`.
+        flags: Whether each of the other options was given, by its form.
+
+    Raises:
+        typer.BadParameter: Two forms were chosen.
+    """
+    chosen = {name for name, given in flags.items() if given}
+    if word is not None:
+        chosen.add(word.value)
+    if len(chosen) > 1:
+        raise typer.BadParameter(
+            f"the result has one form, not {' and '.join(sorted(chosen))}. Remove all but one.",
+            param_hint="--output" if word is not None else f"--{min(chosen)}",
+        )
+    return OutputForm(next(iter(chosen), OutputForm.TABLE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import typer
 
+from asynccvat.cli.links import Link, shows_links
 from asynccvat.cli.text import counted, number_of_bytes, printable, span
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from asynccvat import RunReport, TaskOutcome
 
@@ -139,10 +140,12 @@ def table(
 
     Args:
         columns: The titles of the columns.
-        rows: The cells of the rows; None is an empty cell.
+        rows: The cells of the rows; None is an empty cell, a `links.Link` links to a web page if
+            the terminal shows links.
         numbers: The titles of the columns that are aligned to the right.
         wraps: The titles of the columns that become narrower on a narrow terminal.
     """
+    rows = list(rows)
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in [list(columns), *cells]:
@@ -171,9 +174,21 @@ def table(
             overflow="fold",
             no_wrap=not folds and title not in wraps,
         )
-    for cells_of_row in zip(*told.values(), strict=True):
-        drawn.add_row(*cells_of_row)
+    linked = shows_links(os.environ)
+    places = [number for number, title in enumerate(columns) if title in told]
+    for given, texts in zip(rows, cells, strict=True):
+        drawn.add_row(*(_drawn(given[place], texts[place], linked=linked) for place in places))
     console.print(drawn)
+
+
+def _drawn(cell: object, text: str, *, linked: bool) -> RenderableType:
+    """Return a cell as rich draws it: with its link, if the terminal shows links."""
+    if not (linked and isinstance(cell, Link)):
+        return text
+    from rich.style import Style  # noqa: PLC0415 - the start-up of `--help` stays light
+    from rich.text import Text  # noqa: PLC0415 - the same
+
+    return Text(text, Style(link=cell.url))
 
 
 def _result(outcome: TaskOutcome) -> str:

@@ -8,17 +8,42 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import asynccvat
-from asynccvat.cli import output, queries, signals, waits
+from asynccvat.cli import output, signals, waits
 from asynccvat.cli.command import command
-from asynccvat.cli.common_options import OutputForm, OutputOptions
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.listing import Column, Listing, ListOptions
 from asynccvat.cli.queries import minute
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, number_of_bytes, printable
 
 if TYPE_CHECKING:
     from asynccvat.models import StoredBackup
+
+_COLUMNS: tuple[Column[StoredBackup], ...] = (
+    Column(title="target", value=lambda one: str(one.receipt.target)),
+    Column(title="id", value=lambda one: one.receipt.id, number=True),
+    Column(title="made", value=lambda one: one.receipt.requested_at, text=minute),
+    Column(title="size", value=lambda one: one.receipt.size, text=number_of_bytes, number=True),
+    Column(title="kind", value=lambda one: "lightweight" if one.receipt.lightweight else "whole"),
+    Column(title="zip", value=lambda one: str(one.condition)),
+    Column(
+        title="server",
+        value=lambda one: {True: "has it", False: "not listed", None: None}[one.on_server],
+    ),
+    Column(title="name", value=lambda one: one.receipt.name, wraps=True),
+    Column(title="file", value=lambda one: one.receipt.file, wraps=True),
+    Column(title="files", value=lambda one: one.receipt.files, number=True, extra=True),
+    Column(title="frames", value=lambda one: one.receipt.state.frames, number=True, extra=True),
+    Column(title="jobs", value=lambda one: one.receipt.state.job_count, number=True, extra=True),
+    Column(title="tasks", value=lambda one: one.receipt.state.task_count, number=True, extra=True),
+    Column(
+        title="updated",
+        value=lambda one: one.receipt.state.updated_date,
+        text=minute,
+        extra=True,
+    ),
+)
 
 
 @command
@@ -32,7 +57,7 @@ def backups(
         bool,
         typer.Option("--offline", help="Do not ask the server which tasks it still has."),
     ] = False,
-    output_options: OutputOptions,
+    list_options: ListOptions,
 ) -> int:
     """List the backups in DEST: of what, when, how large, and whether the server still has it.
 
@@ -42,33 +67,11 @@ def backups(
 
     asynccvat backups backups/
 
-    asynccvat backups backups/ --offline --json
+    asynccvat backups backups/ --offline --sort -size --limit 10
     """
-    form = output_options.form()
+    listing = Listing(_COLUMNS, list_options)
     found = signals.run(lambda: _list(shared, destination, offline=offline))
-    queries.show(
-        form,
-        [one.to_json() for one in found],
-        ("target", "id", "made", "size", "kind", "zip", "server", "name", "file"),
-        [
-            (
-                str(one.receipt.target),
-                one.receipt.id,
-                minute(one.receipt.requested_at),
-                number_of_bytes(one.receipt.size),
-                "lightweight" if one.receipt.lightweight else "whole",
-                str(one.condition),
-                {True: "has it", False: "not listed", None: None}[one.on_server],
-                one.receipt.name,
-                one.receipt.file,
-            )
-            for one in found
-        ],
-        numbers=("id", "size"),
-        wraps=("name", "file"),
-    )
-    if form is OutputForm.TABLE:
-        output.remark(counted(len(found), "backup"))
+    listing.show(found, "backup", record=lambda one: one.to_json())
     bad = sum(one.condition != "present" for one in found)
     if bad:
         output.remark(f"warning: {counted(bad, 'zip')} missing or changed.")

@@ -12,8 +12,6 @@ from asynccvat.cli import output, plans, queries, signals, waits
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import (
     DEFAULT_FORMAT,
-    OutputForm,
-    OutputOptions,
     ResultOptions,
     dry_run_option,
     in_addressed_task,
@@ -21,9 +19,9 @@ from asynccvat.cli.common_options import (
 )
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.listing import Column, Listing, ListOptions
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import counted
 from asynccvat.errors import AuthenticationError, ResponseError
 
 if TYPE_CHECKING:
@@ -141,40 +139,32 @@ def _show_plan(plan: CloudPlan, *, as_json: bool, verbose: bool) -> ExitCode:
     return code
 
 
+_Storage = tuple["CloudStorage", str]
+
+_STORAGE_COLUMNS: tuple[Column[_Storage], ...] = (
+    Column(title="id", value=lambda one: one[0].id, number=True),
+    Column(title="name", value=lambda one: one[0].display_name, wraps=True),
+    Column(title="provider", value=lambda one: one[0].provider_type),
+    Column(title="resource", value=lambda one: one[0].resource, wraps=True),
+    Column(title="status", value=lambda one: one[1]),
+)
+
+
 @command
-def cloud_storages(shared: SharedOptions, *, output_options: OutputOptions) -> int:
+def cloud_storages(shared: SharedOptions, *, list_options: ListOptions) -> int:
     """List the cloud storages that the server can write to, and whether it reaches them.
 
     For example:
 
     asynccvat cloud-storages --json
     """
-    form = output_options.form()
+    listing = Listing(_STORAGE_COLUMNS, list_options)
     found = queries.ask(shared.settings(), _storages)
-    rows = [
-        {
-            "id": storage.id,
-            "name": storage.display_name,
-            "provider": storage.provider_type,
-            "resource": storage.resource,
-            "status": status,
-        }
-        for storage, status in found
-    ]
-    if form is OutputForm.JSONL:
-        for row in rows:
-            output.write_json_line(row)
-    elif form is OutputForm.JSON:
-        output.write_json(rows)
-    else:
-        columns = ("id", "name", "provider", "resource", "status")
-        output.table(
-            columns,
-            [tuple(row[name] for name in columns) for row in rows],
-            numbers=("id",),
-            wraps=("name", "resource"),
-        )
-        output.remark(counted(len(rows), "cloud storage"))
+    listing.show(
+        found,
+        "cloud storage",
+        record=lambda one: {column.title: column.value(one) for column in _STORAGE_COLUMNS},
+    )
     return ExitCode.DONE
 
 

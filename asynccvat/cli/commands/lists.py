@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asynccvat import JobSelection, ProjectSelection, Selection
 from asynccvat.cli import output, queries
 from asynccvat.cli.command import command
-from asynccvat.cli.common_options import OutputForm, OutputOptions, in_default_project
+from asynccvat.cli.common_options import in_default_project
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.listing import Column, Listing, ListOptions
 from asynccvat.cli.queries import minute
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from asynccvat.models import Owner, Task
+    from asynccvat.models import Job, Project, Task
     from asynccvat.settings import Settings
 
 
@@ -25,7 +25,7 @@ def list_tasks(
     shared: SharedOptions,
     *,
     selection: Selection,
-    output_options: OutputOptions,
+    list_options: ListOptions,
 ) -> int:
     """List the tasks that the user may see.
 
@@ -33,52 +33,35 @@ def list_tasks(
 
     asynccvat list-tasks --project-id 5 --status completed
 
+    asynccvat list-tasks --columns id,name,owner --sort -updated --limit 20
+
     asynccvat list-tasks --updated-since 2d --jsonl
     """
-    form = output_options.form()
+    pages = _Pages()
+    listing = Listing(_task_columns(pages), list_options)
     settings = shared.settings()
+    pages.address = settings.address
     selection = in_default_project(selection, settings)
-    if form is OutputForm.JSONL:
-        return _stream_tasks(settings, selection)
-    listing = queries.ask(settings, lambda client: client.tasks(selection))
-    queries.show(
-        form,
-        listing.tasks,
-        ("id", "name", "status", "frames", "project", "subset", "assignee", "updated"),
-        [
-            (
-                task.id,
-                task.name,
-                task.status,
-                task.size,
-                task.project_id,
-                task.subset,
-                _username(task.assignee),
-                minute(task.updated_date),
-            )
-            for task in listing.tasks
-        ],
-        numbers=("id", "frames", "project"),
-        wraps=("name", "subset", "assignee"),
-    )
-    if form is OutputForm.TABLE:
-        output.remark(counted(len(listing.tasks), "task"))
-    if not listing.complete:
+    if listing.streams:
+        return _stream_tasks(settings, selection, listing.limit)
+    found = queries.ask(settings, lambda client: client.tasks(selection))
+    listing.show(found.tasks, "task")
+    if not found.complete:
         output.remark(
             "warning: the list kept changing while it was read, or tasks in it cannot be read: "
             "some tasks may be missing. Run the command again."
         )
-    _report_missing(listing.missing)
-    return ExitCode.SOME_FAILED if listing.missing or not listing.complete else ExitCode.DONE
+    _report_missing(found.missing)
+    return ExitCode.SOME_FAILED if found.missing or not found.complete else ExitCode.DONE
 
 
-def _stream_tasks(settings: Settings, selection: Selection) -> int:
-    missing = set(selection.task_ids or ()) if selection.only_by_id else set()
+def _stream_tasks(settings: Settings, selection: Selection, limit: int | None) -> int:
+    missing = set(selection.task_ids or ()) if selection.only_by_id and limit is None else set()
 
     def seen(task: Task) -> None:
         missing.discard(task.id)
 
-    queries.stream(settings, lambda client: client.iter_tasks(selection), seen)
+    queries.stream(settings, lambda client: client.iter_tasks(selection), seen, limit=limit)
     _report_missing(sorted(missing))
     return ExitCode.SOME_FAILED if missing else ExitCode.DONE
 
@@ -96,40 +79,27 @@ def list_projects(
     shared: SharedOptions,
     *,
     selection: ProjectSelection,
-    output_options: OutputOptions,
+    list_options: ListOptions,
 ) -> int:
     """List the projects that the user may see.
 
     For example:
 
     asynccvat list-projects --owner ann --json
+
+    asynccvat list-projects --sort name --csv
     """
-    form = output_options.form()
+    pages = _Pages()
+    listing = Listing(_project_columns(pages), list_options)
     settings = shared.settings()
-    if form is OutputForm.JSONL:
-        queries.stream(settings, lambda client: client.iter_projects(selection))
-        return ExitCode.DONE
-    projects = queries.ask(settings, lambda client: client.projects(selection))
-    queries.show(
-        form,
-        projects,
-        ("id", "name", "status", "owner", "assignee", "updated"),
-        [
-            (
-                project.id,
-                project.name,
-                project.status,
-                _username(project.owner),
-                _username(project.assignee),
-                minute(project.updated_date),
-            )
-            for project in projects
-        ],
-        numbers=("id",),
-        wraps=("name", "owner", "assignee"),
-    )
-    if form is OutputForm.TABLE:
-        output.remark(counted(len(projects), "project"))
+    pages.address = settings.address
+    if listing.streams:
+        queries.stream(
+            settings, lambda client: client.iter_projects(selection), limit=listing.limit
+        )
+    else:
+        projects = queries.ask(settings, lambda client: client.projects(selection))
+        listing.show(projects, "project")
     return ExitCode.DONE
 
 
@@ -138,7 +108,7 @@ def list_jobs(
     shared: SharedOptions,
     *,
     selection: JobSelection,
-    output_options: OutputOptions,
+    list_options: ListOptions,
 ) -> int:
     """List the jobs that the user may see.
 
@@ -146,40 +116,115 @@ def list_jobs(
 
     asynccvat list-jobs --project-id 5 --stage annotation --assignee ann
 
+    asynccvat list-jobs --columns id,task,issues --sort -issues
+
     asynccvat list-jobs -t 147,148 --jsonl
     """
-    form = output_options.form()
+    pages = _Pages()
+    listing = Listing(_job_columns(pages), list_options)
     settings = shared.settings()
+    pages.address = settings.address
     selection = in_default_project(selection, settings)
-    if form is OutputForm.JSONL:
-        queries.stream(settings, lambda client: client.iter_jobs(selection))
-        return ExitCode.DONE
-    jobs = queries.ask(settings, lambda client: client.jobs(selection))
-    queries.show(
-        form,
-        jobs,
-        ("id", "task", "project", "stage", "state", "type", "frames", "assignee", "updated"),
-        [
-            (
-                job.id,
-                job.task_id,
-                job.project_id,
-                job.stage,
-                job.state,
-                job.type,
-                job.frame_count,
-                _username(job.assignee),
-                minute(job.updated_date),
-            )
-            for job in jobs
-        ],
-        numbers=("id", "task", "project", "frames"),
-        wraps=("assignee",),
-    )
-    if form is OutputForm.TABLE:
-        output.remark(counted(len(jobs), "job"))
+    if listing.streams:
+        queries.stream(settings, lambda client: client.iter_jobs(selection), limit=listing.limit)
+    else:
+        jobs = queries.ask(settings, lambda client: client.jobs(selection))
+        listing.show(jobs, "job")
     return ExitCode.DONE
 
 
-def _username(user: Owner | None) -> str | None:
-    return user.username if user else None
+class _Pages:
+    """The addresses of the server's web pages, which is known once the settings are read."""
+
+    address = ""
+
+    def task(self, task: Task) -> str:
+        return f"{self.address}/tasks/{task.id}"
+
+    def project(self, project: Project) -> str:
+        return f"{self.address}/projects/{project.id}"
+
+    def job(self, job: Job) -> str | None:
+        return None if job.task_id is None else f"{self.address}/tasks/{job.task_id}/jobs/{job.id}"
+
+
+def _task_columns(pages: _Pages) -> list[Column[Task]]:
+    return [
+        Column(title="id", value=lambda task: task.id, url=pages.task, number=True),
+        Column(title="name", value=lambda task: task.name, url=pages.task, wraps=True),
+        Column(title="status", value=lambda task: task.status),
+        Column(title="frames", value=lambda task: task.size, number=True),
+        Column(title="project", value=lambda task: task.project_id, number=True),
+        Column(title="subset", value=lambda task: task.subset, wraps=True),
+        _user("assignee"),
+        _date("updated"),
+        _user("owner", extra=True),
+        _date("created", extra=True),
+        Column(title="mode", value=lambda task: task.mode, extra=True),
+        Column(title="dimension", value=lambda task: task.dimension, extra=True),
+        Column(
+            title="organization", value=lambda task: task.organization_id, number=True, extra=True
+        ),
+        Column(title="segment", value=lambda task: task.segment_size, number=True, extra=True),
+        Column(title="overlap", value=lambda task: task.overlap, number=True, extra=True),
+        Column(title="quality", value=lambda task: task.image_quality, number=True, extra=True),
+        Column(title="tracker", value=lambda task: task.bug_tracker, wraps=True, extra=True),
+        Column(title="url", value=pages.task, extra=True),
+    ]
+
+
+def _project_columns(pages: _Pages) -> list[Column[Project]]:
+    return [
+        Column(title="id", value=lambda project: project.id, url=pages.project, number=True),
+        Column(title="name", value=lambda project: project.name, url=pages.project, wraps=True),
+        Column(title="status", value=lambda project: project.status),
+        _user("owner"),
+        _user("assignee"),
+        _date("updated"),
+        _date("created", extra=True),
+        Column(title="dimension", value=lambda project: project.dimension, extra=True),
+        Column(title="subsets", value=lambda one: one.task_subsets, wraps=True, extra=True),
+        Column(
+            title="organization", value=lambda one: one.organization_id, number=True, extra=True
+        ),
+        Column(title="url", value=pages.project, extra=True),
+    ]
+
+
+def _job_columns(pages: _Pages) -> list[Column[Job]]:
+    return [
+        Column(title="id", value=lambda job: job.id, url=pages.job, number=True),
+        Column(title="task", value=lambda job: job.task_id, number=True),
+        Column(title="project", value=lambda job: job.project_id, number=True),
+        Column(title="stage", value=lambda job: job.stage),
+        Column(title="state", value=lambda job: job.state),
+        Column(title="type", value=lambda job: job.type),
+        Column(title="frames", value=lambda job: job.frame_count, number=True),
+        _user("assignee"),
+        _date("updated"),
+        _date("created", extra=True),
+        Column(title="first", value=lambda job: job.start_frame, number=True, extra=True),
+        Column(title="last", value=lambda job: job.stop_frame, number=True, extra=True),
+        Column(title="issues", value=lambda job: job.issue_count, number=True, extra=True),
+        Column(title="mode", value=lambda job: job.mode, extra=True),
+        Column(title="dimension", value=lambda job: job.dimension, extra=True),
+        Column(title="organization", value=lambda job: job.organization, number=True, extra=True),
+        Column(title="parent", value=lambda job: job.parent_job_id, number=True, extra=True),
+        Column(title="url", value=pages.job, extra=True),
+    ]
+
+
+def _user(title: str, *, extra: bool = False) -> Column[Any]:
+    """Return the column of a user: the name."""
+
+    def username(item: Any) -> str | None:
+        user = getattr(item, title)
+        return user.username if user else None
+
+    return Column(title=title, value=username, wraps=True, extra=extra)
+
+
+def _date(title: str, *, extra: bool = False) -> Column[Any]:
+    """Return the column of a date: up to the minute in a table, whole in CSV."""
+    date: Callable[[Any], str | None] = lambda item: getattr(item, f"{title}_date")  # noqa: E731
+    return Column(title=title, value=date, text=minute, extra=extra)

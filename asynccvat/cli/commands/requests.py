@@ -12,8 +12,10 @@ from asynccvat.cli import output, parsing, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions, option
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.listing import Column, Listing, ListOptions
+from asynccvat.cli.queries import minute
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import counted, printable, span
+from asynccvat.cli.text import printable, span
 from asynccvat.cli.typer_classes import Command, Group
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from asynccvat import CvatClient
     from asynccvat.models import ServerRequest
 
-_COLUMNS = ("status", "progress", "age", "operation", "of", "format", "message", "id")
 _WHY_NOT = {
     "started": "it is running, and CVAT cancels only queued requests. Wait for its end.",
     "ended": "it has ended.",
@@ -90,7 +91,7 @@ def list_requests(
         bool,
         _option("--all", help="Also those that have ended, while the server remembers them."),
     ] = False,
-    output_options: OutputOptions,
+    list_options: ListOptions,
 ) -> int:
     """Show your requests at the server: exports, imports, new tasks; newest first.
 
@@ -106,7 +107,8 @@ def list_requests(
     """
     from asynccvat.core.scheduling.stalls import listed_stall  # noqa: PLC0415 - `--help` stays light
 
-    form = output_options.form()
+    clock = _Clock()
+    listing = Listing(_columns(clock), list_options)
     tasks = parsing.ids(task_id or (), "--task-id")
     projects = parsing.ids(project_id or (), "--project-id")
 
@@ -124,18 +126,11 @@ def list_requests(
         for item in fitting
         if (item.state == status.value if status else ended or not item.ended)
     ]
-    queries.show(
-        form,
-        shown,
-        _COLUMNS,
-        [_row(item, now) for item in shown],
-        numbers=("age", "progress"),
-        wraps=("operation", "format", "message", "id"),
-    )
-    if form is OutputForm.TABLE:
-        hidden = len(fitting) - len(shown)
-        rest = f"; {hidden:,} ended (--all shows them)" if hidden and status is None else ""
-        output.remark(f"{counted(len(shown), 'request')}{rest}")
+    clock.now = now
+    hidden = len(fitting) - len(shown)
+    rest = f"; {hidden:,} ended (--all shows them)" if hidden and status is None else ""
+    listing.show(shown, "request", rest=rest)
+    if listing.form is OutputForm.TABLE:
         # A list of some tasks does not show what else runs.
         for kind in () if tasks else (RequestAction.EXPORT, RequestAction.IMPORT):
             stall = listed_stall(kind.value, found, now)
@@ -144,26 +139,54 @@ def list_requests(
     return ExitCode.DONE
 
 
-def _row(request: ServerRequest, now: datetime) -> output.Row:
+class _Clock:
+    """The server's time, which is known once it has answered."""
+
+    now: datetime | None = None
+
+    def age(self, request: ServerRequest) -> float | None:
+        """Return the seconds since a request was made."""
+        if self.now is None or request.created_date is None:
+            return None
+        return max(0.0, (self.now - request.created_date).total_seconds())
+
+
+def _columns(clock: _Clock) -> list[Column[ServerRequest]]:
+    return [
+        Column(title="status", value=lambda one: one.status),
+        Column(title="progress", value=lambda one: one.progress or None, text=_share, number=True),
+        Column(title="age", value=clock.age, text=span, number=True),
+        Column(title="operation", value=lambda one: one.operation.type, wraps=True),
+        Column(title="of", value=_target),
+        Column(title="format", value=lambda one: one.operation.format, wraps=True),
+        Column(title="message", value=lambda one: one.cause, wraps=True),
+        Column(title="id", value=lambda one: one.id, wraps=True),
+        Column(
+            title="owner", value=lambda one: one.owner.username if one.owner else None, extra=True
+        ),
+        Column(title="created", value=lambda one: one.created_date, text=_time, extra=True),
+        Column(title="started", value=lambda one: one.started_date, text=_time, extra=True),
+        Column(title="finished", value=lambda one: one.finished_date, text=_time, extra=True),
+        Column(title="expires", value=lambda one: one.expiry_date, text=_time, extra=True),
+    ]
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def _time(value: datetime) -> str:
+    return minute(value.isoformat())
+
+
+def _target(request: ServerRequest) -> str | None:
     operation = request.operation
     of = {
         "task": operation.task_id,
         "project": operation.project_id,
         "job": operation.job_id,
     }.get(operation.target or "")
-    age = None
-    if request.created_date is not None:
-        age = span(max(0.0, (now - request.created_date).total_seconds()))
-    return (
-        request.status,
-        f"{request.progress:.0%}" if request.progress else None,
-        age,
-        operation.type,
-        f"{operation.target} {of}" if of is not None else operation.target,
-        operation.format,
-        request.cause,
-        request.id,
-    )
+    return f"{operation.target} {of}" if of is not None else operation.target
 
 
 @command
