@@ -34,7 +34,12 @@ th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px s
          vertical-align: top; }
 td.number, th.number { text-align: right; }
 td.text { overflow-wrap: anywhere; min-width: 12rem; }
-details { margin: .2rem 0; }
+@media (max-width: 40rem) {
+  body { margin: 1rem auto; }
+  .detail { display: none; }
+  th, td { padding-right: .6rem; }
+  td.text { min-width: 7rem; }
+}
 @media print { body { margin: 0; max-width: none; } }
 """
 
@@ -133,8 +138,8 @@ def _rounds(status: WatchStatus, now: datetime) -> str:
     heads = (
         ("round", "number"),
         ("began", ""),
-        ("took", "number"),
-        ("requests", "number"),
+        ("took", "number detail"),
+        ("requests", "number detail"),
         ("changes", "number"),
         ("failed", "number"),
         ("what", ""),
@@ -143,8 +148,8 @@ def _rounds(status: WatchStatus, now: datetime) -> str:
         (
             (f"{one.number:,}", "number"),
             (_age(one.began, now), ""),
-            (f"{one.seconds:.1f} s", "number"),
-            (f"{one.requests:,}", "number"),
+            (f"{one.seconds:.1f} s", "number detail"),
+            (f"{one.requests:,}", "number detail"),
             (f"{one.changed:,}", "number"),
             (f"{one.failed:,}", "number"),
             (_what(one), "text"),

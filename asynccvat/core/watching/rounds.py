@@ -119,7 +119,7 @@ class WatchRound:
 
     @property
     def ok(self) -> bool:
-        """Whether the mirror is up to date after it."""
+        """Whether all that it tried was done. Tasks that failed before may still be waiting."""
         return self.error is None and not self.failed
 
     @property

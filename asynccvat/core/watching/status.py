@@ -83,7 +83,7 @@ class WatchStatus:
     @property
     def is_up_to_date(self) -> bool:
         """Whether the mirror held what the server had when the last round ended."""
-        return self.up_to_date_at is not None and self.last is not None and self.last.ok
+        return self.last is not None and self.last.ok and not self.failing
 
     @property
     def problem(self) -> str:

@@ -81,6 +81,17 @@ def test_failed_tasks_are_stale() -> None:
     assert two.problem == "2 tasks failed and will be tried again"
 
 
+def test_a_quiet_round_does_not_hide_a_task_that_failed_before() -> None:
+    failed = replace(NEW.after(ended(), NOW), failing={7: failure(7)}).after(
+        ended(2, failed=1), NOW
+    )
+    quiet = failed.after(ended(3), NOW + timedelta(hours=1))
+    assert not quiet.is_up_to_date
+    assert quiet.up_to_date_at == NOW
+    assert quiet.problem == "1 task failed and will be tried again"
+    assert replace(quiet, failing={}).after(ended(4), NOW).is_up_to_date
+
+
 def test_old_rounds_are_shortened_and_forgotten() -> None:
     status = NEW
     many = tuple(change(number) for number in range(100))
