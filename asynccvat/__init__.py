@@ -30,6 +30,7 @@ Verbs, each a coroutine that returns a report
     create          make tasks from images, videos and zips (CreateOptions)
     copy            copy tasks to another server or organization (CopyOptions)
     delete          delete tasks or projects at the server (DeleteOptions); read_delete_plan
+    login           keep a token for later runs; logout, whoami, saved_logins
     verify          compare the files of a mirror with its receipts, and repair them
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
@@ -99,6 +100,10 @@ if TYPE_CHECKING:
     from asynccvat.api.downloads import download_many as download_many
     from asynccvat.api.downloads import open_download as open_download
     from asynccvat.api.downloads import plan_download as plan_download
+    from asynccvat.api.logins import login as login
+    from asynccvat.api.logins import logout as logout
+    from asynccvat.api.logins import saved_logins as saved_logins
+    from asynccvat.api.logins import whoami as whoami
     from asynccvat.api.mirrors import mirror as mirror
     from asynccvat.api.mirrors import open_mirror as open_mirror
     from asynccvat.api.mirrors import plan_mirror as plan_mirror
@@ -174,6 +179,7 @@ _MODULES = ("errors", "events", "models", "progress")
 _NAMES_OF = {
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),
+    "asynccvat.api.logins": ("login", "logout", "saved_logins", "whoami"),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
     "asynccvat.api.backups": ("backup", "list_backups", "open_backup", "plan_backup"),

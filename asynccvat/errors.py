@@ -69,6 +69,10 @@ class ConfigError(AsyncCvatError):
     """An option, a setting or a combination of them cannot be used."""
 
 
+class NoServerError(ConfigError):
+    """No option, variable, file or saved login names a server."""
+
+
 class ChangeRefusedError(ConfigError):
     """A run was given another value than its destination remembers, and no `--change`."""
 

@@ -7,6 +7,7 @@ They are here by name for annotations and `match`. The classes that programs mak
 from __future__ import annotations
 
 from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
+from asynccvat.core.logins import Account, LoginResult, SavedLogin, SavedLogins, TokenStore
 from asynccvat.core.models import (
     About,
     AccessToken,
@@ -56,6 +57,7 @@ from asynccvat.core.webhooks import Webhook, WebhookDelivery
 __all__ = [
     "About",
     "AccessToken",
+    "Account",
     "AnnotationChange",
     "AnnotationCounts",
     "BackupCondition",
@@ -85,6 +87,7 @@ __all__ = [
     "Formats",
     "FullReason",
     "Job",
+    "LoginResult",
     "Operation",
     "Owner",
     "Plan",
@@ -96,6 +99,8 @@ __all__ = [
     "RequestStatus",
     "RestorePlan",
     "RestoreReason",
+    "SavedLogin",
+    "SavedLogins",
     "ServerRequest",
     "StoredBackup",
     "TargetKind",
@@ -104,6 +109,7 @@ __all__ = [
     "TaskAnnotations",
     "TaskFailure",
     "TaskListing",
+    "TokenStore",
     "UploadPlan",
     "UploadReason",
     "User",

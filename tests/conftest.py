@@ -36,6 +36,9 @@ sys.dont_write_bytecode = False
 for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
     os.environ.pop(_name, None)
 
+# No test touches the keyring of the user who runs it; one that needs a keyring sets its own.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
 ROOT = Path(__file__).resolve().parent.parent
 THOROUGH_SECONDS = 7200.0
 """When a test of a thorough run counts as hung."""

@@ -82,9 +82,17 @@ LATE_IMPORTS = {
     "commands/verify/run.py": ({"asynccvat.client"}, "as in `commands/verify/mirrors.py`"),
     "fs/files.py": ({"fcntl"}, "Windows has no such module, and only macOS needs it here"),
     "http/connection.py": ({"asynccvat.http.socks"}, "it needs an optional package"),
+    "settings/keyring_tokens.py": (
+        {"keyring", "keyring.core"},
+        "it is an optional package, which takes long to load",
+    ),
     "settings/loading.py": (
-        {"asynccvat.settings", "asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
-        "YAML and profiles are not loaded where flags and the environment say everything",
+        {
+            "asynccvat.settings.logins",
+            "asynccvat.settings.profiles",
+            "asynccvat.settings.yaml_file",
+        },
+        "YAML and logins are not loaded where flags and the environment say everything",
     ),
     "settings/sides.py": (
         {"asynccvat.settings.yaml_file"},

@@ -28,8 +28,10 @@ from asynccvat.cli.commands.download import download
 from asynccvat.cli.commands.export_to_cloud import cloud_storages, export_to_cloud
 from asynccvat.cli.commands.help import help_
 from asynccvat.cli.commands.import_dataset import import_dataset
-from asynccvat.cli.commands.inspect import check_connection, formats, task_info
+from asynccvat.cli.commands.inspect import formats, task_info
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
+from asynccvat.cli.commands.login import login
+from asynccvat.cli.commands.logout import logout
 from asynccvat.cli.commands.mirror import mirror
 from asynccvat.cli.commands.report import report
 from asynccvat.cli.commands.requests import requests
@@ -40,6 +42,7 @@ from asynccvat.cli.commands.upload import upload
 from asynccvat.cli.commands.verify import verify
 from asynccvat.cli.commands.watch import watch
 from asynccvat.cli.commands.webhook import webhook
+from asynccvat.cli.commands.whoami import check_connection, whoami
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.shared_options import SharedOptions
@@ -115,6 +118,9 @@ _COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "report": report,
     },
     "Set up and serve": {
+        "login": login,
+        "logout": logout,
+        "whoami": whoami,
         "check-connection": check_connection,
         "run": run,
         "help": help_,

@@ -54,16 +54,26 @@ def ask_username(url: str) -> str:
     Raises:
         ConfigError: There is no terminal, or nothing was typed.
     """
-    if _on_a_terminal():
-        sys.stderr.write(f"User name at {url}: ")
-        sys.stderr.flush()
-        answer = sys.stdin.readline().strip()
+    if on_a_terminal():
+        answer = ask(f"User name at {url}: ")
         if answer:
             return answer
     raise asynccvat.ConfigError(
-        "no credentials are given. Use --token, --profile, or --username (and --password), or set "
-        "CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD"
+        "no credentials are given. Run `asynccvat login`, use --profile or --username, or set "
+        "CVAT_ACCESS_TOKEN, or CVAT_USERNAME and CVAT_PASSWORD."
     )
+
+
+def ask(question: str) -> str:
+    """Ask a question on the terminal, and return the answer without blanks around it."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip()
+
+
+def ask_hidden(question: str) -> str:
+    """Ask for a secret on the terminal without showing it; "" if nothing is typed."""
+    return getpass.getpass(question, stream=sys.stderr)
 
 
 def ask_password(question: str) -> str:
@@ -72,8 +82,8 @@ def ask_password(question: str) -> str:
     Raises:
         ConfigError: There is no terminal, or nothing was typed.
     """
-    if _on_a_terminal():
-        answer = getpass.getpass(question, stream=sys.stderr)
+    if on_a_terminal():
+        answer = ask_hidden(question)
         if answer:
             return answer
     raise asynccvat.ConfigError(
@@ -82,5 +92,6 @@ def ask_password(question: str) -> str:
     )
 
 
-def _on_a_terminal() -> bool:
+def on_a_terminal() -> bool:
+    """Whether somebody can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

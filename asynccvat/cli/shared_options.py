@@ -80,8 +80,8 @@ class SharedOptions:
         _option(
             "--profile",
             metavar="NAME",
-            help="Server and token saved by 'cvat-cli profile create'; without it, the default "
-            "profile.",
+            help="Server and token saved by 'asynccvat login' or 'cvat-cli profile create'; "
+            "without it, the default login.",
         ),
     ] = None
     insecure: Annotated[
@@ -149,20 +149,25 @@ class SharedOptions:
         """Whether retries and the causes of errors are shown."""
         return self.verbosity > 0
 
-    def settings(self) -> Settings:
+    def settings(self, *, saved: bool = True) -> Settings:
         """Combine these options with the environment and settings files; call it once.
 
         Warnings go to stderr. `client_for` asks for a user name or password that is missing.
 
+        Args:
+            saved: Whether saved logins are used.
+
         Raises:
             ConfigError: A setting is missing or unusable.
         """
-        settings = self.settings_for({}, self.given_password())
+        settings = self.settings_for({}, self.given_password(), saved=saved)
         for warning in settings.warnings:
             output.remark(f"warning: {warning}")
         return settings
 
-    def settings_for(self, named: Mapping[str, SettingValue], password: str | None) -> Settings:
+    def settings_for(
+        self, named: Mapping[str, SettingValue], password: str | None, *, saved: bool = True
+    ) -> Settings:
         """Return the settings for a step of a run file, which may name a server itself.
 
         Warnings are not shown.
@@ -170,6 +175,7 @@ class SharedOptions:
         Args:
             named: What the step names. These options win over it; it wins over all else.
             password: What `given_password` returned.
+            saved: Whether saved logins are used.
 
         Raises:
             ConfigError: A setting is missing or unusable.
@@ -191,6 +197,7 @@ class SharedOptions:
             proxy=self.proxy,
             config=self.config,
             profile=self.profile,
+            saved=saved,
         )
         self.check_pasted(settings)
         return settings

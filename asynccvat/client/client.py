@@ -23,7 +23,12 @@ from asynccvat.client.cloud_storages import CloudStorageCalls
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.internals import ClientInternals
 from asynccvat.client.lists import Lists
-from asynccvat.client.tokens import read_access_token
+from asynccvat.client.tokens import (
+    NewAccessToken,
+    create_access_token,
+    read_access_token,
+    revoke_access_token,
+)
 from asynccvat.client.webhooks import Webhooks
 from asynccvat.core.annotations.counts import TaskAnnotations
 from asynccvat.core.decoding import ObjectDecoder
@@ -359,6 +364,43 @@ class CvatClient:
             AuthenticationError: The token is not accepted.
         """
         return await read_access_token(self._http)
+
+    async def create_access_token(
+        self, name: str, *, read_only: bool = True, expiry: datetime | None = None
+    ) -> NewAccessToken | None:
+        """Make a personal access token of this user.
+
+        The call is not retried: it would make a second one. The client must have logged in with a
+        password, since CVAT lets no access token make another one.
+
+        Args:
+            name: A name for it, of 1 to 50 characters. It need not be unique.
+            read_only: Whether it may only read, and export.
+            expiry: When it expires, with a time zone. None for never.
+
+        Returns:
+            The token with its value, which the server shows this once. None if the server has no
+            access tokens (before CVAT 2.48).
+
+        Raises:
+            PermissionDeniedError: This client uses an access token itself.
+            AsyncCvatError: The server refuses it, or cannot be reached.
+        """
+        return await create_access_token(self._http, name, read_only=read_only, expiry=expiry)
+
+    async def revoke_access_token(self, token_id: int) -> bool:
+        """Revoke a personal access token of this user by its id.
+
+        The client must have logged in with a password, as for `create_access_token`.
+
+        Returns:
+            Whether this call revoked it. False if there was no such token.
+
+        Raises:
+            PermissionDeniedError: This client uses an access token itself.
+            AsyncCvatError: The server refuses it, or cannot be reached.
+        """
+        return await revoke_access_token(self._http, token_id)
 
     async def formats(self) -> Formats:
         """Return the annotation formats that the server writes and reads. Requested once.

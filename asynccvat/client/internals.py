@@ -34,7 +34,7 @@ from asynccvat.core.targets import TargetKind
 from asynccvat.core.wire.responses import ByteRange
 from asynccvat.core.wire.server_versions import version_problem
 from asynccvat.errors import AsyncCvatError, ConfigError
-from asynccvat.http import Call, HttpSession, ResultStream, SharedBudget
+from asynccvat.http import Call, HttpOptions, HttpSession, ResultStream, SharedBudget
 from asynccvat.http.paging import Listing
 
 if TYPE_CHECKING:
@@ -70,6 +70,21 @@ class ClientInternals:
     def retry_budget(self) -> SharedBudget:
         """The retries that are left, for calls and for archives alike."""
         return self._http.retries.budget
+
+    @property
+    def token(self) -> str | None:
+        """The token that calls are made with: the given one, or the login's key."""
+        return self._http.token
+
+    @property
+    def is_password_login(self) -> bool:
+        """Whether the client logs in with a password."""
+        return self._http.logs_in
+
+    @property
+    def options(self) -> HttpOptions:
+        """How the client connects."""
+        return self._http.options
 
     @property
     def is_unreachable(self) -> bool:

@@ -129,6 +129,16 @@ class Authorization:
         return (*self._credentials.secrets, *((self._key,) if self._key else ()))
 
     @property
+    def token(self) -> str | None:
+        """The given token, or the key of the login; None before a login."""
+        return self._credentials.token or self._key
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether the header is the key of a login with a password."""
+        return self._credentials.login_body is not None
+
+    @property
     def is_access_token(self) -> bool:
         """Whether the credentials are a personal access token, by its form."""
         return (self._credentials.token_header or "").startswith("Bearer ")

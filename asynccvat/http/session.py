@@ -191,6 +191,21 @@ class HttpSession:
         return self._connection.requests_sent
 
     @property
+    def token(self) -> str | None:
+        """The token that calls are made with: the given one, or the login's key."""
+        return self._authorization.token
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether calls are made with the key of a login with a password."""
+        return self._authorization.logs_in
+
+    @property
+    def options(self) -> HttpOptions:
+        """How to connect."""
+        return self._options
+
+    @property
     def has_access_token(self) -> bool:
         """Whether the calls are made with a personal access token."""
         return self._authorization.is_access_token

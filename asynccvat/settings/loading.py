@@ -1,7 +1,7 @@
-"""Combine settings: options win over the environment, that over the YAML file, that over profiles.
+"""Combine settings: options win over the environment, that over the YAML file, that over logins.
 
-A mistake is a `ConfigError` that names its place and what to do. `yaml_file` and `profiles` read
-the files.
+A mistake is a `ConfigError` that names its place and what to do. `yaml_file` reads the YAML file,
+`logins` what `asynccvat login` and CVAT's own tools saved.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environment
 from asynccvat.core.wire.urls import PageUrl, same_server
-from asynccvat.errors import ConfigError
+from asynccvat.errors import ConfigError, NoServerError
 from asynccvat.settings.connection import ConnectionSettings, read_connection
 from asynccvat.settings.values import FLAGS, SECRETS, TRUST, SettingValue
 
 if TYPE_CHECKING:
-    from asynccvat.settings.profiles import Profiles
+    from asynccvat.settings.profiles import Profile, Profiles
 
 DEFAULT_FILES = ("config/server.yaml", "server.yaml")
 """The files to look for in the working directory, in this order, if none is named."""
@@ -112,19 +113,25 @@ def load_settings(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
     profiles: Path | None = None,
+    logins: Path | None = None,
+    saved: bool = True,
 ) -> Settings:
     """Combine the settings of all places. Blocks while it reads files.
 
-    Options win over `named`, that over the environment, that over the YAML file, that over
-    profiles. A token and a user name exclude each other: the higher place wins, and a token wins
+    Options win over `named`, that over the environment, that over the YAML file, that over saved
+    logins. A token and a user name exclude each other: the higher place wins, and a token wins
     within one place. User name and password may come from different places.
 
-    Profiles are those that `cvat-cli profile create` saved. The server and token of a named
-    profile count as options. Otherwise profiles matter only if something is missing:
+    Saved logins are those of `asynccvat login`, and profiles of `cvat-cli profile create`. The
+    server and token of one that is named count as options. Otherwise they matter only if something
+    is missing:
 
-    - User and token: the profile for the server gives the token.
-    - User, token and server: the default profile gives server and token.
-    - The server alone: `cvat-cli config default-server` gives it.
+    - User and token: the login for the server gives the token.
+    - User, token and server: the default login gives server and token.
+    - The server alone: `cvat-cli config default-server` gives it, or else the default login.
+
+    A login also gives the organization and the certificates that it was made with, for its server
+    only, where no other place names them.
 
     A file of `DEFAULT_FILES` may come with a folder that somebody else made. So if it names the
     server, no secret of another place goes there. And only with its own server may it say how
@@ -144,7 +151,7 @@ def load_settings(
         proxy: `--proxy`.
         config: `--config`: the YAML file. By default the file that `CVAT_SERVER_CONFIG` names,
             else the first of `DEFAULT_FILES` that exists.
-        profile: `--profile`: the name of a saved profile.
+        profile: `--profile`: the name of a saved login or profile.
         named: The settings that the work itself names, such as a step of a run file. If they
             include a server, places that name another server are ignored, so that no secret is
             sent to a server that it was not meant for.
@@ -152,6 +159,8 @@ def load_settings(
         directory: The folder of the default files; the working directory by default.
         profiles: The file of saved profiles; that of CVAT's own tools by default. It is read only
             if it can change the result.
+        logins: The list of saved logins; that of the user by default, and none with `profiles`.
+        saved: Whether saved logins are used at all.
 
     Returns:
         The settings. The server is always known; `password_missing` tells if a password is needed.
@@ -190,8 +199,11 @@ def load_settings(
     given = {
         name: SettingValue(text, FLAGS[name]) for name, text in flags.items() if text is not None
     }
+    places = _Saved(profiles, logins)
+    chosen: Profile | SettingValue | None = None
     if profile is not None:
-        given |= _named_profile(profile, profiles, given)
+        chosen = _named_profile(profile, places, given)
+        given |= chosen.access
     file, found = _config_file(config, variables, directory or Path())
     of_file, warnings = _of_file(file)
     layers = [
@@ -205,8 +217,11 @@ def load_settings(
     ]
     if named and "url" in named:
         layers = _about_one_server(layers)
-    layers.append(_from_profiles(profiles, layers))
+    if chosen is None and saved:
+        chosen = _missing(places, layers)
+    layers.append(_saved_layer(chosen, layers))
     _choose_credentials(layers)
+    warnings = (*warnings, *_expiry(chosen, layers))
     if file is not None and found:
         _check_trust(layers, of_file, file)
     return _settings(layers, warnings)
@@ -248,39 +263,73 @@ def _of_file(file: Path | None) -> tuple[_Layer, tuple[str, ...]]:
     return settings, () if warning is None else (warning,)
 
 
-def _saved(path: Path | None) -> Profiles:
-    """Read the saved profiles, by default from the file of CVAT's own tools."""
-    # Most commands need no profiles, and start faster without platformdirs.
-    from asynccvat.settings import profiles  # noqa: PLC0415 - see above
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """The saved logins, which are read only if something is missing.
 
-    return profiles.read_profiles(path or profiles.profiles_path())
+    Attributes:
+        profiles: The file of profiles, None for that of CVAT's own tools.
+        logins: The list of logins, None for that of the user.
+    """
+
+    profiles: Path | None
+    logins: Path | None
+
+    def read(self) -> Profiles:
+        # Most commands need no logins, and start faster without platformdirs.
+        from asynccvat.settings.logins import LoginFiles, read_saved  # noqa: PLC0415 - see above
+
+        files = LoginFiles.of_user()
+        if self.profiles is not None:
+            files = LoginFiles(self.profiles, self.logins)
+        return read_saved(files)
 
 
-def _named_profile(name: str, saved: Path | None, given: _Layer) -> _Layer:
-    """Return the settings of the profile with a name."""
+def _named_profile(name: str, places: _Saved, given: _Layer) -> Profile:
+    """Return the login or profile with a name."""
     others = [FLAGS[other] for other in ("url", "username", "password", "token") if other in given]
     if others:
         raise ConfigError(
             f"--profile gives a server and a token, and excludes {', '.join(others)}. Remove "
             "--profile or the others."
         )
-    return _saved(saved).named(name).settings
+    return places.read().named(name)
 
 
-def _from_profiles(saved: Path | None, above: list[_Layer]) -> _Layer:
-    """Return what the saved profiles add; they are read only if something is missing."""
+def _missing(places: _Saved, above: list[_Layer]) -> Profile | SettingValue | None:
+    """Return the login, or the server alone, that adds what is missing; else read nothing."""
     server = next((layer["url"] for layer in above if "url" in layer), None)
     known = any(_CREDENTIALS & layer.keys() for layer in above)
     if server is not None and known:
-        return {}
-    profiles = _saved(saved)
+        return None
+    profiles = places.read()
     if server is not None:
-        profile = profiles.for_server(server.text)
-        # The server's address stays as it was written above.
-        return {} if profile is None else {"token": profile.token}
+        return profiles.for_server(server.text)
     if not known and profiles.default is not None:
-        return profiles.saved[profiles.default].settings
-    return {} if profiles.default_server is None else {"url": profiles.default_server}
+        return profiles.saved[profiles.default]
+    return profiles.default_server
+
+
+def _saved_layer(chosen: Profile | SettingValue | None, above: list[_Layer]) -> _Layer:
+    """Return what a login, or the server alone, adds as the lowest place."""
+    if chosen is None:
+        return {}
+    if isinstance(chosen, SettingValue):
+        return {"url": chosen}
+    if any("url" in layer for layer in above):
+        # The server's address stays as it was written above.
+        token = {} if any("token" in layer for layer in above) else {"token": chosen.read_token()}
+        return token | dict(chosen.more)
+    return chosen.settings
+
+
+def _expiry(chosen: Profile | SettingValue | None, layers: list[_Layer]) -> Iterator[str]:
+    """Yield a warning if the token of a login is used, and has expired or will do so soon."""
+    if chosen is None or isinstance(chosen, SettingValue) or chosen.login is None:
+        return
+    warning = chosen.login.warning(datetime.now(UTC))
+    if warning is not None and any("token" in layer for layer in layers):
+        yield warning
 
 
 def _check_trust(layers: list[_Layer], of_file: _Layer, file: Path) -> None:
@@ -327,9 +376,9 @@ def _combined(layers: list[_Layer]) -> _Layer:
 def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
     values = _combined(layers)
     if "url" not in values:
-        raise ConfigError(
-            "no server is given. Use --url or --profile, set CVAT_URL, or write `url:` into "
-            "server.yaml."
+        raise NoServerError(
+            "no server is given. Run `asynccvat login`, use --url or --profile, set CVAT_URL, or "
+            "write `url:` into server.yaml."
         )
     page = _page(values["url"])
     texts = {name: value.text for name, value in values.items()}

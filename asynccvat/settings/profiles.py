@@ -1,8 +1,9 @@
-"""Read the profiles of CVAT's own tools: servers and tokens that `cvat-cli profile create` saved.
+"""Read and write the profiles of CVAT's own tools: servers and tokens, each pair with a name.
 
-They are never written. The file's place, its content and the checks of its permissions are those
-of `cvat_sdk.core.auth` (cvat-sdk 2.80, the first with profiles). A profile's token is used for its
-own server only.
+`cvat-cli profile create` saves them, and so does `asynccvat login`. The file's place, its content
+and the checks of its permissions are those of `cvat_sdk.core.auth` (cvat-sdk 2.80, the first with
+profiles). A profile's token is used for its own server only. `settings.logins` adds the logins
+whose tokens are in the system's keyring.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import difflib
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
+from asynccvat.core.logins import SavedLogin, with_profile, without_profile
 from asynccvat.core.wire.urls import same_server
 from asynccvat.errors import ConfigError
+from asynccvat.settings.private_files import write_private
 from asynccvat.settings.values import SettingValue
 
 _VERSION = 1
@@ -28,15 +32,29 @@ _MODES = ((0o700, "folder"), (0o600, "file"))
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A server and the token for it."""
+    """A server and the token for it.
+
+    Attributes:
+        server: The server's address.
+        read_token: Returns the token. Blocks.
+        more: Other settings that were saved with it, for its server only.
+        login: What is known of the login that saved it; None for a profile of CVAT's own tools.
+    """
 
     server: SettingValue
-    token: SettingValue
+    read_token: Callable[[], SettingValue]
+    more: Mapping[str, SettingValue] = field(default_factory=dict)
+    login: SavedLogin | None = None
+
+    @property
+    def access(self) -> dict[str, SettingValue]:
+        """Server and token as settings. Blocks."""
+        return {"url": self.server, "token": self.read_token()}
 
     @property
     def settings(self) -> dict[str, SettingValue]:
-        """The profile as settings."""
-        return {"url": self.server, "token": self.token}
+        """All of it as settings. Blocks."""
+        return self.access | dict(self.more)
 
     def is_for(self, url: str) -> bool:
         """Whether the profile's server has this address, in any spelling."""
@@ -77,8 +95,8 @@ class Profiles:
         elif self.saved:
             hint = f"Choose from {', '.join(map(repr, sorted(self.saved)))}."
         else:
-            hint = f"Save one with `cvat-cli profile create --name {name}`."
-        raise ConfigError(f"{flag}: {str(self.path)!r} has no profile {name!r}. {hint}")
+            hint = f"Save one with `asynccvat login --name {name}`."
+        raise ConfigError(f"{flag}: there is no saved login or profile {name!r}. {hint}")
 
     def for_server(self, url: str) -> Profile | None:
         """Return the profile for a server, None if there is none; prefer the default profile.
@@ -91,8 +109,8 @@ class Profiles:
             fitting = [self.default]
         if len(fitting) > 1:
             raise ConfigError(
-                f"{self.path}: the profiles {' and '.join(map(repr, sorted(fitting)))} are for "
-                f"{url}. Choose one with --profile instead of the URL."
+                f"the saved profiles {' and '.join(map(repr, sorted(fitting)))} are for {url}. "
+                "Choose one with --profile instead of the URL."
             )
         return self.saved[fitting[0]] if fitting else None
 
@@ -109,17 +127,9 @@ def read_profiles(path: Path) -> Profiles:
         ConfigError: Others may read or write the file, it cannot be read, or CVAT's tools did not
             write it. The message says what to do, and repeats no secret.
     """
-    try:
-        content = _content(path)
-    except (FileNotFoundError, NotADirectoryError):
+    document = read_document(path)
+    if document is None:
         return Profiles(path)
-    except OSError as error:
-        raise ConfigError(
-            f"{str(path)!r} cannot be read: {error.strerror}. Give --url and --token instead, or "
-            "set HOME "
-            "to a folder of this user."
-        ) from error
-    document = _document(path, content)
     entries = document.get("profiles", {})
     if not isinstance(entries, dict):
         raise ConfigError(f"{path}: 'profiles' is not an object of profiles by name")
@@ -137,16 +147,64 @@ def read_profiles(path: Path) -> Profiles:
     )
 
 
+def read_document(path: Path) -> dict[str, Any] | None:
+    """Read the file's whole document; None if there is no file. Blocks while it reads.
+
+    Raises:
+        ConfigError: As for `read_profiles`.
+    """
+    try:
+        content = _content(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ConfigError(
+            f"{str(path)!r} cannot be read: {error.strerror}. Give --url and --token instead, or "
+            "set HOME "
+            "to a folder of this user."
+        ) from error
+    return _document(path, content)
+
+
+def write_profile(path: Path, name: str, *, server: str, token: str, created: datetime) -> None:
+    """Add a profile, or replace the one of its name. All others stay. Blocks.
+
+    Raises:
+        ConfigError: The file cannot be used as it is, or cannot be written.
+    """
+    document = read_document(path) or {}
+    new = with_profile(document, name, server=server, token=token, created=created)
+    write_private(path, _encoded(new))
+
+
+def remove_profile(path: Path, name: str) -> None:
+    """Remove a profile, if it is there. All others stay. Blocks.
+
+    Raises:
+        ConfigError: The file cannot be used as it is, or cannot be written.
+    """
+    document = read_document(path)
+    if document is not None and name in document.get("profiles", {}):
+        write_private(path, _encoded(without_profile(document, name)))
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2, sort_keys=True).encode()
+
+
 def _content(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise ConfigError(
-            f"{str(path)!r} is not a file. Move it away, and run `cvat-cli profile create`."
-        )
-    _check_modes(path)
+        raise ConfigError(f"{str(path)!r} is not a file. Move it away, and run `asynccvat login`.")
+    check_modes(path)
     return path.read_bytes()
 
 
-def _check_modes(path: Path) -> None:
+def check_modes(path: Path) -> None:
+    """Refuse a file that others may read or write, by itself or by its folder. Blocks.
+
+    Raises:
+        ConfigError: Its mode is not 600, or that of its folder is not 700.
+    """
     if os.name != "posix":
         return
     for place, (expected, kind) in zip((path.parent, path), _MODES, strict=True):
@@ -190,8 +248,8 @@ def _profile(path: Path, name: str, entry: object) -> Profile:
             )
         return SettingValue(text, f"{path}, profile {name!r}")
 
-    server = value("server")
-    return Profile(SettingValue(_with_scheme(server.text), server.place), value("token"))
+    server, token = value("server"), value("token")
+    return Profile(SettingValue(_with_scheme(server.text), server.place), lambda: token)
 
 
 def _with_scheme(server: str) -> str:

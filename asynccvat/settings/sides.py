@@ -1,4 +1,4 @@
-"""Load one side of a copy: a saved profile or a settings file, and no other place.
+"""Load one side of a copy: a saved login, a profile or a settings file, and no other place.
 
 `loading` combines all places for commands with one server. Here nothing is combined: a variable
 of the environment, or a profile that fits the server, could send a secret to the wrong side.
@@ -11,23 +11,29 @@ from pathlib import Path
 
 from asynccvat.errors import ConfigError
 from asynccvat.settings.loading import Settings, settings_of_one_place
-from asynccvat.settings.profiles import profiles_path, read_profiles
+from asynccvat.settings.logins import LoginFiles, read_saved
 
 _ENDS = (".yaml", ".yml")
 
 
 def load_side(
-    side: str, flag: str, *, organization: str | None = None, profiles: Path | None = None
+    side: str,
+    flag: str,
+    *,
+    organization: str | None = None,
+    profiles: Path | None = None,
+    logins: Path | None = None,
 ) -> Settings:
     """Load one side's settings. Blocks while it reads files.
 
     Args:
-        side: The path of a settings file, or the name of a saved profile. A text that ends in
-            `.yaml` or `.yml`, or holds a separator of paths, is a path.
+        side: The path of a settings file, or the name of a saved login or profile. A text that
+            ends in `.yaml` or `.yml`, or holds a separator of paths, is a path.
         flag: The option that names the side, for messages.
         organization: Its short name, instead of the one in the file. "" is the personal workspace,
             None what the file says.
         profiles: The file of saved profiles; that of CVAT's own tools by default.
+        logins: The list of saved logins; that of the user by default, and none with `profiles`.
 
     Returns:
         The settings, with server and credentials.
@@ -43,7 +49,9 @@ def load_side(
     settings = (
         _of_file(Path(side).expanduser(), flag)
         if _is_path(side)
-        else _of_profile(side, flag, profiles)
+        else _of_profile(
+            side, flag, LoginFiles.of_user() if profiles is None else LoginFiles(profiles, logins)
+        )
     )
     if settings.task_id is not None:
         raise ConfigError(
@@ -83,8 +91,8 @@ def _of_file(path: Path, flag: str) -> Settings:
     return settings_of_one_place(values, () if warning is None else (warning,))
 
 
-def _of_profile(name: str, flag: str, profiles: Path | None) -> Settings:
-    saved = read_profiles(profiles or profiles_path())
+def _of_profile(name: str, flag: str, files: LoginFiles) -> Settings:
+    saved = read_saved(files)
     if name not in saved.saved and Path(name).is_file():
         raise ConfigError(
             f"{flag}: there is no saved profile {name!r}, but a file of that name. Give "

@@ -105,14 +105,14 @@ def test_a_named_profile_excludes_another_server_or_credentials(tmp_path: Path, 
 
 
 def test_an_unknown_profile_is_an_error_that_names_the_saved_ones(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no profile 'lab'\. Save one with `cvat-cli profile cr"):
+    with pytest.raises(
+        ConfigError, match=r"no saved login or profile 'lab'\. Save one with `asynccvat lo"
+    ):
         load(tmp_path, profile="lab")
     save_profiles(tmp_path, plant=URL, quarry=URL)
-    with pytest.raises(
-        ConfigError, match=r"auth\.json' has no profile 'planet'\. Did you mean 'pl"
-    ):
+    with pytest.raises(ConfigError, match=r"no saved login or profile 'planet'\. Did you mean 'pl"):
         load(tmp_path, profile="planet")
-    with pytest.raises(ConfigError, match=r"no profile 'zzz'\. Choose from 'plant', 'quarry'"):
+    with pytest.raises(ConfigError, match=r"profile 'zzz'\. Choose from 'plant', 'quarry'"):
         load(tmp_path, profile="zzz")
     with pytest.raises(ConfigError, match=r"--profile is empty"):
         load(tmp_path, profile="")

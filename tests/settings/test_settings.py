@@ -214,7 +214,7 @@ def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
         ("url: {u}\npassword: 'hidden\n", "this is not YAML"),
         ("url: {u}\n\tpassword: hidden\n", "line 2: this is not YAML"),
         ("url: {u}\npassword: hid\x07den\n", "this is not YAML: it holds characters that"),
-        ("username: a\n", "no server is given. Use --url or --profile, set CVAT_URL, or write"),
+        ("username: a\n", "no server is given. Run `asynccvat login`, use --url or --profile, set"),
         ("url: {u}\npassword: hidden\n", "line 2: there is a password, but no user name"),
     ],
 )

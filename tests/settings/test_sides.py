@@ -50,7 +50,7 @@ def test_no_other_place_gives_a_side_its_credentials(
         ("old.yaml", "token: secret-1", "names no server"),
         ("old.yaml", f"url: {URL}\nusername: ann", "no password"),
         ("old.yaml", f"url: {URL}/tasks/5\ntoken: secret-1", "names task 5"),
-        ("lab", None, "--from: .* has no profile 'lab'"),
+        ("lab", None, "--from: there is no saved login or profile 'lab'"),
         ("settings", f"url: {URL}", "Give './settings'"),
     ],
 )

@@ -1,8 +1,7 @@
-"""`asynccvat task-info`, `formats` and `check-connection`."""
+"""`asynccvat task-info` and `formats`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from asynccvat import CvatClient
     from asynccvat.errors import ResponseError
     from asynccvat.models import Formats
-    from asynccvat.settings import Settings
 
 
 @command
@@ -139,71 +137,3 @@ def _format_rows(known: Formats) -> list[output.Row]:
         ]
         rows.append((name, *files, next(way.dimension for way in ways if way is not None)))
     return rows
-
-
-@command
-def check_connection(
-    shared: SharedOptions,
-    *,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
-) -> int:
-    """Log in, and show the user, the server's version, and where each setting comes from.
-
-    For example:
-
-    asynccvat check-connection --url https://cvat.example.com -u ann
-    """
-
-    async def query(client: CvatClient) -> dict[str, Any]:
-        if client.proxy is not None and not as_json:
-            output.remark(f"proxy: {client.proxy}")
-        about = await client.about()
-        await client.check_version()
-        user = await client.user()
-        token = await client.access_token()
-        return {
-            "url": client.origin,
-            "version": about.version,
-            "user": user.username,
-            "user_id": user.id,
-            "organization": client.organization,
-            "read_only": None if token is None else token.read_only,
-            "proxy": client.proxy,
-        }
-
-    settings = shared.settings()
-    if not as_json:
-        for line in _origins(settings):
-            output.remark(printable(line))
-    if not settings.is_private:
-        output.remark(
-            f"warning: {settings.address} is not encrypted: anybody on the way can read the "
-            "credentials. Give its https:// address if it has one."
-        )
-    answer = queries.ask(settings, query)
-    if as_json:
-        output.write_json(answer | {"settings": dict(settings.places)})
-        return ExitCode.DONE
-    where = f" in the organization {answer['organization']}" if answer["organization"] else ""
-    if answer["organization"] == "":
-        where = " in the personal workspace"
-    output.write(
-        printable(
-            f"{answer['url']}: CVAT {answer['version']}, logged in as {answer['user']}{where}"
-        )
-    )
-    if answer["read_only"]:
-        output.remark("The access token is read-only: it mirrors and downloads, but cannot upload.")
-    return ExitCode.DONE
-
-
-def _origins(settings: Settings) -> Iterator[str]:
-    """Yield a line for each setting: its value, unless it is a secret, and its place."""
-    for name, place in settings.places:
-        value = getattr(settings, name, None) if name != "url" else settings.address
-        shown = "" if name in ("password", "token") or value is None else f" {value or repr(value)}"
-        yield f"{name}{shown}: from {place}"
-    if settings.password_missing:
-        yield "password: asked for on the terminal"

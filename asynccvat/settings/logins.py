@@ -1,0 +1,151 @@
+"""Read and write saved logins: those of `asynccvat login` and the profiles of CVAT's own tools.
+
+A list beside the settings of this program says what is known of each login, without its token.
+`keyring_tokens` and `profiles` keep the tokens. `api.logins` makes logins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import platformdirs
+
+from asynccvat.core.logins import SavedLogin, SavedLogins, TokenStore, decode, encode
+from asynccvat.core.wire.urls import ServerUrl
+from asynccvat.errors import ConfigError
+from asynccvat.settings import keyring_tokens
+from asynccvat.settings.private_files import write_private
+from asynccvat.settings.profiles import (
+    Profile,
+    Profiles,
+    check_modes,
+    profiles_path,
+    read_profiles,
+    remove_profile,
+    write_profile,
+)
+from asynccvat.settings.values import SettingValue
+
+_MORE = ("organization", "ca_bundle", "client_cert", "client_key")
+
+
+@dataclass(frozen=True, slots=True)
+class LoginFiles:
+    """The files of saved logins.
+
+    Attributes:
+        profiles: The profiles of CVAT's own tools.
+        logins: What is known of the logins of this program; None to use none of them.
+    """
+
+    profiles: Path
+    logins: Path | None
+
+    @classmethod
+    def of_user(cls) -> LoginFiles:
+        """Return those of the user who runs this program."""
+        return cls(profiles_path(), platformdirs.user_config_path("asynccvat") / "logins.json")
+
+    def read(self) -> SavedLogins:
+        """Read what is known of the logins. Blocks.
+
+        Raises:
+            ConfigError: The file cannot be read, or others may read or write it.
+        """
+        if self.logins is None:
+            return SavedLogins()
+        try:
+            check_modes(self.logins)
+            content = self.logins.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return SavedLogins()
+        except OSError as error:
+            raise ConfigError(
+                f"{str(self.logins)!r} cannot be read: {error.strerror}. Give --url and --token "
+                "instead, or set HOME to a folder of this user."
+            ) from error
+        return decode(content, repr(str(self.logins)))
+
+    def save(self, login: SavedLogin, token: str) -> None:
+        """Keep a login and its token. It becomes the default. Blocks.
+
+        Raises:
+            ConfigError: A file or the keyring cannot be written.
+        """
+        assert self.logins is not None
+        known = self.read()
+        before = known.find(login.name)
+        if login.store is TokenStore.KEYRING:
+            keyring_tokens.write_token(_address(login.url), login.name, token)
+        else:
+            write_profile(
+                self.profiles, login.name, server=login.url, token=token, created=login.saved
+            )
+        write_private(self.logins, encode(known.with_login(login)))
+        if before is not None and (before.store, _address(before.url)) != (
+            login.store,
+            _address(login.url),
+        ):
+            self._remove_token(before)
+
+    def remove(self, login: SavedLogin) -> None:
+        """Forget a login and its token. Blocks.
+
+        Raises:
+            ConfigError: A file or the keyring cannot be written.
+        """
+        assert self.logins is not None
+        self._remove_token(login)
+        write_private(self.logins, encode(self.read().without(login.name)))
+
+    def _remove_token(self, login: SavedLogin) -> None:
+        if login.store is TokenStore.KEYRING:
+            keyring_tokens.remove_token(_address(login.url), login.name)
+            return
+        profile = read_profiles(self.profiles).saved.get(login.name)
+        # CVAT's own tools may have replaced it since: that one is not ours to remove.
+        if profile is not None and login.is_of(profile.read_token().text):
+            remove_profile(self.profiles, login.name)
+
+
+def read_saved(files: LoginFiles) -> Profiles:
+    """Read all saved logins and profiles; a token in the keyring when it is used. Blocks.
+
+    Raises:
+        ConfigError: A file cannot be read, or others may read or write it.
+    """
+    profiles = read_profiles(files.profiles)
+    known = files.read()
+    saved = dict(profiles.saved)
+    for login in known.logins:
+        if login.store is TokenStore.KEYRING:
+            saved[login.name] = _in_keyring(login)
+        elif login.name in saved and login.is_of(saved[login.name].read_token().text):
+            saved[login.name] = replace(saved[login.name], more=_more(login), login=login)
+    default = known.default if known.default in saved else profiles.default
+    server = profiles.default_server
+    if server is None and default is not None and saved[default].login is not None:
+        server = saved[default].server
+    return replace(profiles, saved=saved, default=default, default_server=server)
+
+
+def _in_keyring(login: SavedLogin) -> Profile:
+    place = f"the login {login.name!r}"
+
+    def read_token() -> SettingValue:
+        token = keyring_tokens.read_token(_address(login.url), login.name)
+        return SettingValue(token, f"{place} in the system's keyring")
+
+    return Profile(SettingValue(login.url, place), read_token, _more(login), login)
+
+
+def _more(login: SavedLogin) -> dict[str, SettingValue]:
+    value = partial(SettingValue, place=f"the login {login.name!r}")
+    more = {name: value(text) for name in _MORE if (text := getattr(login, name)) is not None}
+    return more | ({"insecure": value("true")} if login.insecure else {})
+
+
+def _address(url: str) -> str:
+    return ServerUrl.parse(url).address

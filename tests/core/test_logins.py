@@ -1,0 +1,187 @@
+"""What is known of saved logins: names, defaults, expiries, and the documents of files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from asynccvat.core.logins import (
+    SavedLogin,
+    SavedLogins,
+    TokenStore,
+    check_name,
+    decode,
+    default_name,
+    encode,
+    fingerprint,
+    token_name,
+    with_profile,
+    without_profile,
+)
+from asynccvat.core.models import AccessToken
+from asynccvat.errors import ConfigError
+
+URL = "https://cvat.example.com"
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+TOKEN = "12345678." + "0" * 32
+
+
+def saved(name: str = "lab", **fields: Any) -> SavedLogin:
+    given: dict[str, Any] = {
+        "name": name,
+        "url": URL,
+        "username": "ann",
+        "store": TokenStore.FILE,
+        "fingerprint": fingerprint(TOKEN),
+        "saved": NOW,
+    }
+    return SavedLogin(**given | fields)
+
+
+def with_expiry(expiry: datetime | None, *, made: bool = False) -> SavedLogin:
+    return saved(token=AccessToken(id=7, name="mine", expiry_date=expiry), made=made)
+
+
+def test_logins_are_read_as_they_were_written() -> None:
+    logins = SavedLogins().with_login(with_expiry(NOW)).with_login(saved("plant"))
+    content = encode(logins)
+    assert decode(content, "logins.json") == logins
+    assert TOKEN.encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "the list of logins 'logins.json' cannot be read: it is damaged. Remove it, and"),
+        (b"[]", "it is damaged"),
+        (b'{"version": 1, "logins": [{"name": "lab"}]}', "it is damaged"),
+        (b'{"version": 2}', "'logins.json' has version 2, but this asynccvat reads version 1"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_refused(content: bytes, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        decode(content, "'logins.json'")
+
+
+def test_the_latest_login_is_the_default_until_it_ends() -> None:
+    logins = SavedLogins().with_login(saved("lab")).with_login(saved("plant"))
+    assert logins.default == "plant"
+    assert logins.without("lab").default == "plant"
+    left = logins.without("plant")
+    assert (left.default, left.logins) == ("lab", (saved("lab"),))
+    assert left.without("lab") == SavedLogins()
+
+
+def test_a_login_replaces_the_one_of_its_name() -> None:
+    logins = SavedLogins().with_login(saved(username="ann")).with_login(saved(username="bob"))
+    assert [login.username for login in logins.logins] == ["bob"]
+
+
+def test_a_login_is_found_by_name_server_or_as_the_default() -> None:
+    logins = SavedLogins().with_login(saved("lab")).with_login(saved("plant", url="http://other"))
+    assert logins.chosen().name == "plant"
+    assert logins.chosen("lab").name == "lab"
+    assert logins.chosen("https://CVAT.example.com:443/").name == "lab"
+    with pytest.raises(ConfigError, match=r"no saved login 'x'\. Choose from 'lab', 'plant'\."):
+        logins.chosen("x")
+    with pytest.raises(ConfigError, match=r"several saved logins .*Choose from 'lab', 'field'"):
+        logins.with_login(saved("field")).chosen(URL)
+    with pytest.raises(ConfigError, match=r"there is no saved login. Save one with `asynccvat log"):
+        SavedLogins().chosen()
+    with pytest.raises(ConfigError, match=r"no saved login 'lab'. Save one"):
+        SavedLogins().chosen("lab")
+
+
+def test_the_latest_login_of_a_user_at_a_server_is_found() -> None:
+    logins = SavedLogins().with_login(saved("a")).with_login(saved("b")).with_login(saved("c"))
+    found = logins.with_login(saved("c", username="bob")).of_user(f"{URL}/", "ann")
+    assert found is not None
+    assert found.name == "b"
+    assert logins.of_user("https://other.example.com", "ann") is None
+
+
+def test_a_token_s_expiry_is_told_in_time() -> None:
+    assert saved().warning(NOW) is None
+    assert with_expiry(None).warning(NOW) is None
+    assert with_expiry(NOW + timedelta(days=8)).warning(NOW) is None
+    soon = with_expiry(NOW + timedelta(days=3))
+    assert not soon.is_expired(NOW)
+    assert soon.warning(NOW) == (
+        "the access token of the login 'lab' expires on 2026-12-03. Run: "
+        "asynccvat login https://cvat.example.com"
+    )
+    over = with_expiry(NOW)
+    assert over.is_expired(NOW)
+    assert "expired on 2026-11-30" in str(over.warning(NOW))
+
+
+def test_only_a_token_that_the_login_made_is_to_be_revoked() -> None:
+    assert with_expiry(None).made_token is None
+    made = with_expiry(None, made=True)
+    assert made.made_token is made.token
+
+
+def test_a_login_knows_its_token_again() -> None:
+    assert saved().is_of(TOKEN)
+    assert not saved().is_of(TOKEN[::-1])
+
+
+@pytest.mark.parametrize(
+    ("address", "taken", "name"),
+    [
+        (URL, (), "cvat.example.com"),
+        (URL, ("cvat.example.com", "cvat.example.com-2"), "cvat.example.com-3"),
+        ("http://localhost:8080", (), "localhost-8080"),
+        ("https://example.com/cvat", (), "example.com-cvat"),
+        ("http://[::1]:8080", (), "1-8080"),
+        (f"https://{'a' * 80}.example.com", (), "a" * 46),
+    ],
+)
+def test_a_login_is_called_after_its_host(address: str, taken: tuple[str, ...], name: str) -> None:
+    found = default_name(address, taken)
+    assert found == name
+    check_name(found)
+
+
+@pytest.mark.parametrize("name", ["lab", "ann@lab", "Labor 2", "büro", "a" * 50])
+def test_names_that_may_be_used(name: str) -> None:
+    check_name(name)
+
+
+@pytest.mark.parametrize("name", ["", " lab", "a/b", "a\\b", "a\nb", "a" * 51, "lab.yaml", "x.yml"])
+def test_names_that_other_options_take_for_files_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="the login cannot be called"):
+        check_name(name)
+
+
+def test_a_token_s_name_tells_machine_and_user_and_fits() -> None:
+    assert token_name("lab7", "ann") == "asynccvat, ann at lab7"
+    assert token_name("", "") == "asynccvat, a user at a machine"
+    assert len(token_name("h" * 80, "ann")) == 50
+
+
+def test_other_profiles_stay_and_the_first_one_is_the_default() -> None:
+    first = with_profile({}, "lab", server=URL, token=TOKEN, created=NOW)
+    assert first == {
+        "version": 1,
+        "default_profile": "lab",
+        "profiles": {
+            "lab": {"server": URL, "token": TOKEN, "created_date": "2026-11-30T12:00:00+00:00"}
+        },
+    }
+    more = {**first, "default_server": "https://other", "of_a_later_version": [1]}
+    second = with_profile(more, "plant", server="https://b", token=TOKEN, created=NOW)
+    assert second["default_profile"] == "lab"
+    assert second["of_a_later_version"] == [1]
+    assert set(second["profiles"]) == {"lab", "plant"}
+    left = without_profile(second, "lab")
+    assert set(left["profiles"]) == {"plant"}
+    assert "default_profile" not in left
+    assert without_profile(first, "other") == first
+
+
+def test_the_key_of_a_login_is_no_default_of_cvat_s_own_tools() -> None:
+    document = with_profile({}, "lab", server=URL, token="0" * 40, created=NOW)
+    assert "default_profile" not in document

@@ -1,0 +1,221 @@
+"""Saved logins: which one is used, where its token is kept, and which files are refused."""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keyrings import MemoryKeyring, memory_keyring
+from settings_files import OTHER, URL, load, posix, write
+
+from asynccvat.core.logins import SavedLogin, TokenStore, fingerprint
+from asynccvat.core.models import AccessToken
+from asynccvat.errors import ConfigError
+from asynccvat.settings import load_side
+from asynccvat.settings.logins import LoginFiles, read_saved
+from asynccvat.settings.private_files import write_private
+
+__all__ = ["memory_keyring"]
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> LoginFiles:
+    return LoginFiles(tmp_path / "own" / "auth.json", tmp_path / "asynccvat" / "logins.json")
+
+
+def saved(
+    files: LoginFiles,
+    name: str,
+    url: str = URL,
+    store: TokenStore = TokenStore.FILE,
+    **more: Any,
+) -> SavedLogin:
+    """Save a login whose token is the name's own."""
+    login = SavedLogin(
+        name=name,
+        url=url,
+        username="ann",
+        store=store,
+        fingerprint=fingerprint(f"token.of-{name}"),
+        saved=NOW,
+        **more,
+    )
+    files.save(login, f"token.of-{name}")
+    return login
+
+
+def loaded(directory: Path, files: LoginFiles, **options: Any) -> tuple[str, str | None]:
+    settings = load(directory, profiles=files.profiles, logins=files.logins, **options)
+    return settings.url, settings.token
+
+
+def test_the_latest_login_gives_server_and_token(tmp_path: Path, files: LoginFiles) -> None:
+    saved(files, "lab")
+    saved(files, "plant", OTHER)
+    assert loaded(tmp_path, files) == (OTHER, "token.of-plant")
+    assert loaded(tmp_path, files, profile="lab") == (URL, "token.of-lab")
+    assert loaded(tmp_path, files, url=URL) == (URL, "token.of-lab")
+
+
+def test_the_default_of_cvat_s_tools_stays_and_counts_without_a_login(
+    tmp_path: Path, files: LoginFiles
+) -> None:
+    saved(files, "lab")
+    login = saved(files, "plant", OTHER)
+    document = json.loads(files.profiles.read_text("utf-8"))
+    assert document["default_profile"] == "lab"
+    files.remove(login)
+    assert loaded(tmp_path, files) == (URL, "token.of-lab")
+
+
+def test_options_environment_and_file_win_over_a_login(tmp_path: Path, files: LoginFiles) -> None:
+    saved(files, "lab")
+    assert loaded(tmp_path, files, token="flag", url=OTHER) == (OTHER, "flag")
+    environment = {"CVAT_ACCESS_TOKEN": "variable"}
+    assert loaded(tmp_path, files, environment=environment) == (URL, "variable")
+    write(tmp_path, f"url: {OTHER}\ntoken: of-file")
+    assert loaded(tmp_path, files) == (OTHER, "of-file")
+    assert loaded(tmp_path, files, profile="lab") == (URL, "token.of-lab")
+
+
+def test_a_server_without_a_login_gets_no_token(tmp_path: Path, files: LoginFiles) -> None:
+    saved(files, "lab")
+    assert loaded(tmp_path, files, url=OTHER) == (OTHER, None)
+
+
+def test_logins_can_be_left_out(tmp_path: Path, files: LoginFiles) -> None:
+    saved(files, "lab")
+    with pytest.raises(ConfigError, match="no server is given"):
+        loaded(tmp_path, files, saved=False)
+
+
+def test_a_login_gives_organization_and_certificates_for_its_server_only(
+    tmp_path: Path, files: LoginFiles
+) -> None:
+    saved(files, "lab", organization="street-lab", ca_bundle="/ca.pem", client_cert="/own.pem")
+    saved(files, "plant", OTHER, insecure=True)
+    places = {"profiles": files.profiles, "logins": files.logins}
+    settings = load(tmp_path, profile="lab", **places)
+    assert (settings.organization, settings.verify) == ("street-lab", Path("/ca.pem"))
+    assert settings.connection.client_cert == Path("/own.pem")
+    chosen = {"CVAT_ORGANIZATION": "other"}
+    assert load(tmp_path, profile="lab", environment=chosen, **places).organization == "other"
+    settings = load(tmp_path, **places)
+    assert (settings.url, settings.organization, settings.verify) == (OTHER, None, False)
+    assert load(tmp_path, url=URL, **places).verify == Path("/ca.pem")
+
+
+def test_a_token_that_expires_soon_is_told_only_if_it_is_used(
+    tmp_path: Path, files: LoginFiles
+) -> None:
+    soon = AccessToken(id=7, expiry_date=datetime.now(UTC) + timedelta(days=2))
+    saved(files, "lab", token=soon)
+    places = {"profiles": files.profiles, "logins": files.logins}
+    (warning,) = load(tmp_path, **places).warnings
+    assert warning.startswith("the access token of the login 'lab' expires on ")
+    assert load(tmp_path, url=URL, token="other", **places).warnings == ()
+    assert load(tmp_path, url=OTHER, **places).warnings == ()
+
+
+def test_a_profile_that_cvat_s_tools_replaced_is_no_login_any_more(
+    tmp_path: Path, files: LoginFiles
+) -> None:
+    login = saved(files, "lab", organization="street-lab")
+    document = json.loads(files.profiles.read_text("utf-8"))
+    document["profiles"]["lab"]["token"] = "another.token"
+    files.profiles.write_text(json.dumps(document), "utf-8")
+    assert read_saved(files).saved["lab"].login is None
+    assert loaded(tmp_path, files) == (URL, "another.token")
+    files.remove(login)
+    assert loaded(tmp_path, files) == (URL, "another.token")
+    assert files.read().logins == ()
+
+
+@posix
+def test_files_of_logins_are_for_their_user_alone(files: LoginFiles) -> None:
+    saved(files, "lab")
+    assert files.logins is not None
+    for path in (files.logins, files.profiles):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert [other.name for other in path.parent.iterdir()] == [path.name]
+    files.logins.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"logins\.json' has permissions 644 instead of 600"):
+        files.read()
+
+
+@posix
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(files: LoginFiles) -> None:
+    files.profiles.parent.mkdir(mode=0o700)
+    files.profiles.mkdir(mode=0o700)
+    with pytest.raises(ConfigError, match=r"auth\.json' is not a file\. Move it away"):
+        saved(files, "lab")
+    assert files.logins is not None
+    files.logins.parent.write_text("a file")
+    with pytest.raises(ConfigError, match="cannot be written: "):
+        write_private(files.logins, b"{}")
+
+
+# The keyring
+
+
+def test_a_token_in_the_keyring_is_in_no_file(
+    tmp_path: Path, files: LoginFiles, memory_keyring: MemoryKeyring
+) -> None:
+    login = saved(files, "lab", store=TokenStore.KEYRING)
+    assert memory_keyring.entries == {(f"asynccvat {URL}", "lab"): "token.of-lab"}
+    assert not files.profiles.exists()
+    assert loaded(tmp_path, files) == (URL, "token.of-lab")
+    files.remove(login)
+    assert memory_keyring.entries == {}
+    with pytest.raises(ConfigError, match="no server is given"):
+        loaded(tmp_path, files)
+
+
+def test_a_login_that_moves_to_another_store_leaves_no_token_behind(
+    files: LoginFiles, memory_keyring: MemoryKeyring
+) -> None:
+    saved(files, "lab")
+    saved(files, "lab", store=TokenStore.KEYRING)
+    assert json.loads(files.profiles.read_text("utf-8"))["profiles"] == {}
+    saved(files, "lab")
+    assert memory_keyring.entries == {}
+
+
+@pytest.mark.usefixtures("memory_keyring")
+def test_a_changed_list_sends_no_token_of_the_keyring_elsewhere(
+    tmp_path: Path, files: LoginFiles
+) -> None:
+    saved(files, "lab", store=TokenStore.KEYRING)
+    assert files.logins is not None
+    text = files.logins.read_text("utf-8")
+    files.logins.write_text(text.replace(URL, OTHER), "utf-8")
+    with pytest.raises(ConfigError, match=f"no token for the login 'lab' at {OTHER}. Run: asyncc"):
+        loaded(tmp_path, files)
+
+
+def test_a_locked_keyring_is_said_where_its_token_is_needed(
+    tmp_path: Path, files: LoginFiles, memory_keyring: MemoryKeyring
+) -> None:
+    saved(files, "lab", store=TokenStore.KEYRING)
+    memory_keyring.locked = True
+    with pytest.raises(ConfigError) as raised:
+        loaded(tmp_path, files)
+    assert raised.value.message == (
+        "cannot read the system's keyring: Failed to unlock the collection. Unlock it, or log in "
+        "with `asynccvat login --store file`, which keeps the token in a file."
+    )
+    assert loaded(tmp_path, files, url=URL, token="other") == (URL, "other")
+
+
+@pytest.mark.usefixtures("memory_keyring")
+def test_a_side_of_a_copy_may_be_a_login_in_the_keyring(files: LoginFiles) -> None:
+    saved(files, "lab", store=TokenStore.KEYRING, organization="street-lab")
+    side = load_side("lab", "--from", profiles=files.profiles, logins=files.logins)
+    assert (side.url, side.token, side.organization) == (URL, "token.of-lab", "street-lab")
