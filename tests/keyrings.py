@@ -17,7 +17,7 @@ class MemoryKeyring(KeyringBackend):
     name = "memory"
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.entries: dict[tuple[str, str], str] = {}
         self.locked = False
         self.full = False

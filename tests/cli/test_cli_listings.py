@@ -254,6 +254,7 @@ def test_a_connection_is_checked(shell: Shell, simulated: SimulatedServer) -> No
         "user": "admin",
         "user_id": 1,
         "organization": None,
+        "token": None,
         "read_only": None,
         "proxy": None,
         "settings": {

@@ -177,7 +177,7 @@ def test_the_repr_of_the_shared_options_shows_no_secret() -> None:
         (("task-info",), 2, "at least one task"),
         (("list-tasks", "--json", "--jsonl"), 2, "Remove all but one"),
         (("list-tasks", "--output", "jsonl", "--json"), 2, "not json and jsonl"),
-        (("list-tasks", "--profile", "lab"), 2, "has no profile 'lab'. Save one with"),
+        (("list-tasks", "--profile", "lab"), 2, "no saved login or profile 'lab'. Save one with"),
         (("list-tasks", "--profile", "lab", "--url", "http://x"), 2, "and excludes --url"),
         (("list-jobs", "--stage", "done"), 2, "acceptance"),
         (("list-jobs", "--state", "done"), 2, "in progress"),

@@ -21,7 +21,7 @@ from asynccvat.settings.loading import load_settings
 
 CLI: Any = get_command(app)
 
-_OPERATORS = {"|", ">", ">>", "&&", ";", "&", "2>&1"}
+_OPERATORS = {"|", "<", ">", ">>", "&&", ";", "&", "2>&1"}
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:

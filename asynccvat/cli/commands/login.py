@@ -107,9 +107,9 @@ def login(
 
     asynccvat login https://cvat.example.com
 
-    asynccvat login https://cvat.example.com --token-stdin < token.txt
+    asynccvat login https://cvat.example.com --token-stdin
 
-    asynccvat login https://cvat.example.com -u ann --password-stdin --read-write < password.txt
+    asynccvat login https://cvat.example.com -u ann --password-stdin --read-write
     """
     settings = _settings(_with_address(shared, address), token_stdin=token_stdin)
     accounts.warn_of_readers(settings)

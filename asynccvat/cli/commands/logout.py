@@ -52,7 +52,7 @@ def logout(
 
     asynccvat logout
 
-    asynccvat logout cvat.example.com --password-stdin < password.txt
+    asynccvat logout cvat.example.com --password-stdin
     """
     accounts.refuse(shared, "logout", ("username", "token", "profile"))
     known = asynccvat.saved_logins()
