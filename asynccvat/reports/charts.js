@@ -23,7 +23,7 @@ const Charts = {
       marginRight: 14,
       marginTop: 10,
       marginBottom: 24,
-      x: {domain: [0, seconds], label: null, tickFormat: Format.tick(seconds), ticks: Charts.narrow() ? 4 : 9, tickSize: 3},
+      x: {domain: [0, seconds], label: null, tickFormat: Format.tick([0, seconds]), ticks: Format.ticks([0, seconds], Charts.narrow() ? 5 : 10), tickSize: 3},
       ...rest,
     };
   },
@@ -75,7 +75,7 @@ const Charts = {
   },
 
   /* Bars of tasks, a row each. Each bar has row, phase, start and length in milliseconds. */
-  bars(element, bars, {rows, label, names, domain, rowHeight, top, ariaLabel}) {
+  bars(element, bars, {rows, label, names, domain, rowHeight, top, ariaLabel, moved = () => 0}) {
     const margin = Charts.narrow() ? 104 : 220;
     Charts.put(element, {
       marginLeft: margin,
@@ -84,7 +84,7 @@ const Charts = {
       marginBottom: top ? 2 : 24,
       height: rows.length * rowHeight + (top ? 26 : 30),
       ariaLabel,
-      x: {domain, label: null, axis: top ? "top" : "bottom", grid: true, ticks: Charts.narrow() ? 3 : 8, tickSize: 3, tickFormat: Format.tick(domain[1] - domain[0])},
+      x: {domain, label: null, axis: top ? "top" : "bottom", grid: true, ticks: Format.ticks(domain, Charts.narrow() ? 4 : 9), tickSize: 3, tickFormat: Format.tick(domain)},
       y: {type: "band", domain: rows, label: null, tickSize: 0, tickFormat: (row) => Charts.cut(label(row), Charts.narrow() ? 15 : 34), padding: 0.25},
       color: {type: "ordinal", domain: d3.range(6), range: Charts.COLOURS},
       marks: [
@@ -94,7 +94,7 @@ const Charts = {
           y: "row",
           fill: "phase",
           rx: 1.5,
-          title: (bar) => `${label(bar.row)}\n${names[bar.phase]}: ${Format.seconds(bar.length / 1000)}\nfrom ${Format.seconds(bar.start / 1000)} to ${Format.seconds((bar.start + bar.length) / 1000)}`,
+          title: (bar) => `${label(bar.row)}\n${names[bar.phase]}: ${Format.seconds(bar.length / 1000)}\nfrom ${Format.seconds((bar.start + moved(bar.row)) / 1000)} to ${Format.seconds((bar.start + bar.length + moved(bar.row)) / 1000)} of the run`,
           tip: true,
         }),
       ],

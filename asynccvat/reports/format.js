@@ -22,10 +22,19 @@ const Format = {
     return hours ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
   },
 
-  /* A tick of an axis whose domain is that many seconds long. */
-  tick(length) {
-    if (length < 10) return (value) => `${Number(value.toFixed(2))} s`;
-    return length < 60 ? (value) => `${Math.round(value)} s` : Format.clock;
+  /* A tick of an axis with that domain, in seconds. */
+  tick([start, end]) {
+    if (end < 60) return (value) => `${Number(value.toFixed(2))} s`;
+    return end - start < 3 ? (value) => `${Format.clock(Math.floor(value))}.${Math.round((value % 1) * 10)}` : Format.clock;
+  },
+
+  /* Round times within a domain, about that many. */
+  ticks([start, end], count) {
+    const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+    const length = end - start;
+    if (length < 0.1 * count) return d3.ticks(start, end, count);
+    const step = steps.find((known) => length / known <= count) || Math.ceil(length / count / 86400) * 86400;
+    return d3.range(Math.ceil(start / step) * step, end + step * 1e-6, step);
   },
 
   bytes(value) {

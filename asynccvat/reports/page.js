@@ -160,9 +160,9 @@ const Draw = {
   slowest(data, names) {
     const {table, lines} = data;
     const order = d3.range(lines.rows.length).sort((a, b) => table.took[lines.rows[b]] - table.took[lines.rows[a]]).slice(0, 12);
-    const bars = order.flatMap((line) => Lines.bars(lines, line).map((bar) => ({...bar, start: bar.start - table.start[lines.rows[line]]})));
+    const bars = order.flatMap((line) => Lines.fromItsStart(data, line));
     Charts.bars(document.getElementById("slowest"), bars, {
-      rows: order, label: (line) => Lines.label(table, lines.rows[line]), names, rowHeight: Report.LINE, top: false,
+      rows: order, label: (line) => Lines.label(table, lines.rows[line]), names, rowHeight: Report.LINE, top: false, moved: (line) => table.start[lines.rows[line]],
       domain: [0, (d3.max(bars, (bar) => bar.start + bar.length) || 1) / 1000], ariaLabel: "The slowest tasks and their phases",
     });
   },
@@ -172,6 +172,12 @@ const Lines = {
   bars(lines, line) {
     const spans = lines.spans[line];
     return d3.range(0, spans.length, 3).map((at) => ({row: line, phase: spans[at], start: spans[at + 1], length: spans[at + 2]}));
+  },
+
+  /* The bars of a line, in milliseconds since its task began. */
+  fromItsStart({lines, table}, line) {
+    const began = table.start[lines.rows[line]];
+    return Lines.bars(lines, line).map((bar) => ({...bar, start: bar.start - began}));
   },
 
   label: (table, row) => `${table.id[row] || ""} ${table.name[row]}`.trim(),
@@ -187,6 +193,7 @@ const Lines = {
       failed: (a, b) => Table.failed(table, lines.rows[b]) - Table.failed(table, lines.rows[a]) || a - b,
     };
     const choice = document.getElementById("lines-order");
+    Lines.choice = choice;
     const arrange = () => {
       Lines.order = d3.range(lines.rows.length).sort(orders[choice.value]);
       Lines.scroller.scrollTop = 0;
@@ -209,10 +216,18 @@ const Lines = {
     document.getElementById("runway").style.height = `${order.length * Report.LINE + 26}px`;
     const first = printed ? 0 : Math.min(Math.floor(scroller.scrollTop / Report.LINE), order.length - room);
     const rows = order.slice(first, first + most);
-    Charts.bars(document.getElementById("waterfall"), rows.flatMap((line) => Lines.bars(data.lines, line)), {
+    // As they began, tasks in view are near each other in time. In other orders each begins at 0.
+    const aligned = Lines.choice.value !== "start";
+    const bars = rows.flatMap((line) => (aligned ? Lines.fromItsStart(data, line) : Lines.bars(data.lines, line)));
+    const start = (aligned ? 0 : d3.min(bars, (bar) => bar.start)) / 1000;
+    const end = d3.max(bars, (bar) => bar.start + bar.length) / 1000;
+    const margin = Math.max((end - start) * 0.02, 0.001);
+    Charts.bars(document.getElementById("waterfall"), bars, {
       rows, label: (line) => Lines.label(data.table, data.lines.rows[line]), names: Lines.names, rowHeight: Report.LINE, top: true,
-      domain: [0, data.series.width * data.series.done.length], ariaLabel: "Time line of the tasks in view",
+      domain: [Math.max(0, start - margin), end + margin], ariaLabel: "Time line of the tasks in view",
+      moved: (line) => (aligned ? data.table.start[data.lines.rows[line]] : 0),
     });
+    Report.set("lines-axis", aligned ? "Times since each task began" : "Times of the run");
   },
 };
 
@@ -286,6 +301,12 @@ const Table = {
     return Table.texts[row];
   },
 
+  /* Failed tasks stand first, those that needed nothing last. */
+  rank(row) {
+    if (Table.failed(Table.table, row)) return 0;
+    return Table.table.took[row] ? 1 : 2;
+  },
+
   filter() {
     const {table, action, query} = Table;
     const wanted = action === null ? -1 : table.words.indexOf(action);
@@ -295,6 +316,7 @@ const Table = {
       if (query && !Table.text(row).includes(query)) continue;
       found.push(row);
     }
+    if (!Table.sort.key) found.sort((a, b) => Table.rank(a) - Table.rank(b) || a - b);
     Table.order = found;
     const whole = Format.counted(table.id.length, Table.data.head.noun);
     Report.set("shown", found.length === table.id.length ? whole : `${Format.count(found.length)} of ${whole}`);

@@ -14,6 +14,12 @@ from statistics import median
 
 from asynccvat.reports.timeline import Phase, ServerStay, Span, TaskLine
 
+MOST_LOST = 0.05
+"""If the workers that were seen would leave undone more of the work than this share, there are
+more."""
+
+Stay = tuple[Span, ServerStay, TaskLine]
+
 
 def divide_stays(lines: Sequence[TaskLine], clock: float) -> int:
     """Divide the stays of all tasks, and return how many of them are estimated.
@@ -28,24 +34,11 @@ def divide_stays(lines: Sequence[TaskLine], clock: float) -> int:
         ((line.spans[stay.place], stay, line) for line in lines for stay in line.stays),
         key=lambda found: (found[0].start, found[0].end),
     )
-    times = [stay.seconds for _, stay, _ in stays if stay.seconds is not None]
-    usual = median(times) if times else None
-    workers = most_at_once(
-        (stay.ended - stay.seconds, stay.ended)
-        for _, stay, _ in stays
-        if stay.ended is not None and stay.seconds is not None
-    )
-    free_at = [0.0] * workers
-    estimated = 0
+    known = [_known_work(span, stay, clock) for span, stay, _ in stays]
+    works = _with_estimates(stays, known)
     parts: dict[int, dict[int, list[Span]]] = {}
-    for span, stay, line in stays:
-        work = _known_work(span, stay, clock)
-        if work is None and usual is not None:
-            work = _estimated_work(span, usual, free_at)
-            estimated += 1
+    for (span, stay, line), work in zip(stays, works, strict=True):
         if work is not None:
-            if free_at:
-                heapq.heapreplace(free_at, work.end)
             parts.setdefault(id(line), {})[stay.place] = _parts(span, work)
     for line in lines:
         if (found := parts.get(id(line))) is not None:
@@ -53,7 +46,53 @@ def divide_stays(lines: Sequence[TaskLine], clock: float) -> int:
                 part for place, span in enumerate(line.spans) for part in found.get(place, (span,))
             )
             line.stays = []
-    return estimated
+    return sum(work is not None for work in works) - sum(work is not None for work in known)
+
+
+def _with_estimates(stays: Sequence[Stay], known: Sequence[Span | None]) -> Sequence[Span | None]:
+    """Return when a worker had each request, estimated where it is not known.
+
+    Nothing is estimated if the time of no work is known.
+    """
+    times = [stay.seconds for _, stay, _ in stays if stay.seconds is not None]
+    unknown = sum(work is None for work in known)
+    if not times or not unknown:
+        return known
+    usual = median(times)
+    workers = max(
+        1,
+        most_at_once(
+            (stay.ended - stay.seconds, stay.ended)
+            for _, stay, _ in stays
+            if stay.ended is not None and stay.seconds is not None
+        ),
+    )
+    while True:
+        works = _on_workers(workers, [span for span, _, _ in stays], known, usual)
+        done = sum(
+            work.end - work.start for work, told in zip(works, known, strict=True) if told is None
+        )
+        if done >= (1 - MOST_LOST) * unknown * usual or workers >= len(stays):
+            return works
+        workers += max(1, workers // 4)
+
+
+def _on_workers(
+    workers: int, stays: Sequence[Span], known: Sequence[Span | None], usual: float
+) -> list[Span]:
+    """Give the requests to workers, in the order in which they were sent.
+
+    No worker has one after the news of its end, so one that is late here has less than its time.
+    """
+    free_at = [0.0] * workers
+    works = []
+    for span, work in zip(stays, known, strict=True):
+        if work is None:
+            begin = min(max(span.start, free_at[0]), span.end)
+            work = Span(Phase.WORKING, begin, min(begin + usual, span.end))  # noqa: PLW2901
+        heapq.heapreplace(free_at, work.end)
+        works.append(work)
+    return works
 
 
 def most_at_once(intervals: Iterable[tuple[float, float]]) -> int:
@@ -76,19 +115,6 @@ def _known_work(span: Span, stay: ServerStay, clock: float) -> Span | None:
     if stay.started is not None:
         return Span(Phase.WORKING, min(stay.started, end), end)
     return None
-
-
-def _estimated_work(span: Span, usual: float, free_at: list[float]) -> Span:
-    """Return when a worker probably had a request: as soon as one was free.
-
-    A request that ended before it could have shows that all workers are ahead of the estimate.
-    """
-    begin = max(span.start, free_at[0] if free_at else span.end - usual)
-    behind = begin + usual - span.end
-    if behind > 0:
-        free_at[:] = [at - behind for at in free_at]
-        begin = max(span.start, begin - behind)
-    return Span(Phase.WORKING, begin, min(begin + usual, span.end))
 
 
 def _parts(span: Span, work: Span) -> list[Span]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from logs import Record, at_time, outcome, phases, timeline_of
 
+from asynccvat.reports.server_work import most_at_once
 from asynccvat.reports.timeline import Pause, Phase
 
 REQUESTED: Record = (1.0, "export_requested", {"task_id": 5, "rq_id": "x", "created": True})
@@ -77,7 +78,7 @@ def test_predicted_exports_follow_each_other_on_the_workers_that_were_seen() -> 
     assert timeline.estimated == 2
 
 
-def test_an_estimate_never_has_a_worker_at_work_after_the_news_of_its_end() -> None:
+def test_news_that_one_worker_could_not_bring_mean_that_there_are_two() -> None:
     timeline = timeline_of(
         [
             *[(0.0, "export_requested", {"task_id": id_}) for id_ in (1, 2)],
@@ -86,7 +87,27 @@ def test_an_estimate_never_has_a_worker_at_work_after_the_news_of_its_end() -> N
             (6.0, "task_done", outcome(2)),
         ]
     )
-    assert phases(timeline.lines[0])[:2] == [(Phase.WAITING, 0.0, 1.0), (Phase.WORKING, 1.0, 5.0)]
+    assert phases(timeline.lines[0]) == [(Phase.WORKING, 0.0, 4.0), (Phase.WAITING, 4.0, 6.0)]
+
+
+def test_an_estimate_never_has_a_worker_at_work_after_the_news_of_its_end() -> None:
+    ids = range(1, 42)
+    exact = {"seconds": 4.0, "ended_at": at_time(4.0)}
+    timeline = timeline_of(
+        [
+            *[(0.0, "export_requested", {"task_id": id_}) for id_ in ids],
+            (4.0, "export_finished", {"task_id": 1, **exact}),
+            *[(4.0 * id_ - 1, "export_finished", {"task_id": id_, "seconds": None}) for id_ in ids],
+        ]
+    )
+    work = [
+        (round(span.start, 3), round(span.end, 3))
+        for line in timeline.lines
+        for span in line.spans
+        if span.phase is Phase.WORKING
+    ]
+    assert work[:3] == [(0.0, 4.0), (4.0, 7.0), (7.0, 11.0)]
+    assert most_at_once(work) == 1
 
 
 def test_after_a_retry_the_phase_goes_on() -> None:
