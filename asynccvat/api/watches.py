@@ -72,6 +72,8 @@ def watch(
         raise ConfigError("a watch is not for single projects or jobs. Remove target_ids.")
     if watching is not None and not isinstance(watching, WatchOptions):
         raise TypeError(f"watching must be WatchOptions, not {type(watching).__name__}")
+    if on_change is not None and not callable(on_change):
+        raise TypeError(f"on_change must be callable, not {type(on_change).__name__}")
     return Watch(
         client,
         checked_path(dest),

@@ -25,7 +25,7 @@ from asynccvat.core.watching.deliveries import (
     is_signed,
     read_delivery,
 )
-from asynccvat.core.watching.page import HEADERS, status_page
+from asynccvat.core.watching.page import HEADERS, round_page, status_page
 from asynccvat.errors import ConfigError
 
 _DELIVERIES_AT_ONCE = 8
@@ -206,6 +206,7 @@ class _Pages:
             ("GET", "/readyz"): self.readiness,
             ("GET", "/status"): self.page,
             ("GET", "/status.json"): self.json,
+            ("GET", "/status/rounds/{number:[0-9]{1,12}}"): self.round,
             ("GET", "/metrics"): self.metrics,
         }
 
@@ -223,6 +224,13 @@ class _Pages:
     async def page(self, _request: web.Request) -> web.StreamResponse:
         """Answer with the page for people."""
         text = status_page(self._watch.status, datetime.now(UTC))
+        return web.Response(text=text, content_type="text/html", headers=HEADERS)
+
+    async def round(self, request: web.Request) -> web.StreamResponse:
+        """Answer with the page of one of the last rounds."""
+        text = round_page(self._watch.status, int(request.match_info["number"]))
+        if text is None:
+            return web.Response(status=404, text="this round is no longer kept\n", headers=HEADERS)
         return web.Response(text=text, content_type="text/html", headers=HEADERS)
 
     async def json(self, _request: web.Request) -> web.StreamResponse:

@@ -257,8 +257,10 @@ class Watch:
             self._known = KnownTasks(settled.selection)
         self._target = settled.spec.target
         self._known.learn_all(plan.listing, _done(report), self._number)
-        self._last_full = began
-        self._full_because = None
+        if report.stopped_by is None:
+            # Otherwise removals may be missing, which only a list of all tasks shows again.
+            self._last_full = began
+            self._full_because = None
         if report.guard is not None:
             found.warnings.append(report.guard)
 

@@ -1,4 +1,7 @@
-"""Write the status page of a watch: one page of HTML without scripts and without other files."""
+"""Write the pages of a watch: its status, and each of its last rounds.
+
+They are HTML without scripts and without other files.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from html import escape
 
 from asynccvat.core.quantities import duration_text
 from asynccvat.core.units import number_of_bytes
-from asynccvat.core.watching.rounds import WatchRound
+from asynccvat.core.watching.rounds import TaskFailure, WatchRound
 from asynccvat.core.watching.status import WatchStatus
 
 REFRESH_SECONDS = 10
@@ -21,6 +24,7 @@ _FAILING_SHOWN = 200
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #18794e; --bad: #c4320a; }
 @media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff8b5c; } }
+a { color: inherit; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
@@ -64,28 +68,89 @@ def status_page(status: WatchStatus, now: datetime) -> str:
         status: What the watch is doing.
         now: The date and time, for ages.
     """
-    title = f"asynccvat watch: {status.destination}"
+    return _page(
+        f"asynccvat watch: {status.destination}",
+        f"""<h1>{escape(status.destination)}</h1>
+{_headline(status, now)}
+{_facts(status, now)}
+{_failing(status)}
+<h2>Last rounds</h2>
+{_rounds(status, now)}""",
+        f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">\n',
+    )
+
+
+def round_page(status: WatchStatus, number: int) -> str | None:
+    """Return the page of one of the last rounds, None if it is no longer kept.
+
+    Args:
+        status: What the watch is doing.
+        number: The round.
+    """
+    found = next((one for one in status.rounds if one.number == number), None)
+    if found is None:
+        return None
+    facts = {
+        "Began": _moment(found.began),
+        "Took": f"{found.seconds:.1f} s",
+        "Requests": f"{found.requests:,}",
+        "Received": number_of_bytes(found.transferred),
+        "Listed all tasks": "no" if found.full_because is None else str(found.full_because),
+        "Woken by": found.woken_by or "nothing: its time had come",
+        "Error": "none" if found.error is None else str(found.error),
+    }
+    changes = [
+        (
+            (str(one.task_id), "number"),
+            (str(one.action), ""),
+            (one.reason, ""),
+            (one.name, "text"),
+            (one.path, "text"),
+        )
+        for one in found.changes
+    ]
+    heads = (("task", "number"), ("what", ""), ("why", ""), ("name", ""), ("folder", ""))
+    failures = _failures(found.failures)
+    return _page(
+        f"asynccvat watch: round {number}",
+        f"""<p><a href="../../status">{escape(status.destination)}</a></p>
+<h1>Round {number:,}</h1>
+{_list(facts)}
+{_some("Changes", _table(heads, changes), found.changed, len(changes))}
+{_some("Failed", failures, found.failed, len(found.failures))}
+{_some("Warnings", _paragraphs(found.warnings), len(found.warnings), len(found.warnings))}""",
+    )
+
+
+def _page(title: str, main: str, head: str = "") -> str:
+    """Return a page. Title is text, the other two are HTML."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="{REFRESH_SECONDS}">
-<title>{escape(title)}</title>
+{head}<title>{escape(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{escape(status.destination)}</h1>
-{_headline(status, now)}
-{_facts(status, now)}
-{_failing(status)}
-<h2>Last rounds</h2>
-{_rounds(status, now)}
+{main}
 </main>
 </body>
 </html>
 """
+
+
+def _some(title: str, shown: str, count: int, length: int) -> str:
+    """Return a part of a page with its title, nothing if there is nothing in it."""
+    if not count:
+        return ""
+    more = f"<p>{count - length:,} more.</p>" if count > length else ""
+    return f"<h2>{escape(title)}</h2>\n{shown}{more}"
+
+
+def _paragraphs(texts: Iterable[str]) -> str:
+    return "\n".join(f"<p>{escape(text)}</p>" for text in texts)
 
 
 def _headline(status: WatchStatus, now: datetime) -> str:
@@ -114,22 +179,27 @@ def _facts(status: WatchStatus, now: datetime) -> str:
     }
     if status.deliveries:
         facts["Webhooks"] = _counts(status.deliveries)
+    return _list(facts)
+
+
+def _list(facts: Mapping[str, str]) -> str:
     rows = (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     return f"<dl>{''.join(rows)}</dl>"
 
 
 def _failing(status: WatchStatus) -> str:
     failures = list(status.failing.values())
-    if not failures:
-        return ""
+    shown = failures[:_FAILING_SHOWN]
+    title = "Stale: failed, and tried again"
+    return _some(title, _failures(shown), len(failures), len(shown))
+
+
+def _failures(failures: Iterable[TaskFailure]) -> str:
     rows = [
         ((str(one.task_id), "number"), (one.name, "text"), (one.message, "text"))
-        for one in failures[:_FAILING_SHOWN]
+        for one in failures
     ]
-    left = len(failures) - _FAILING_SHOWN
-    more = f"<p>{left:,} more.</p>" if left > 0 else ""
-    table = _table((("task", "number"), ("name", ""), ("why", "")), rows)
-    return f"<h2>Stale: failed, and tried again</h2>\n{table}{more}"
+    return _table((("task", "number"), ("name", ""), ("why", "")), rows)
 
 
 def _rounds(status: WatchStatus, now: datetime) -> str:
@@ -146,7 +216,7 @@ def _rounds(status: WatchStatus, now: datetime) -> str:
     )
     rows = [
         (
-            (f"{one.number:,}", "number"),
+            (f"{one.number:,}", f"number link:status/rounds/{one.number}"),
             (_age(one.began, now), ""),
             (f"{one.seconds:.1f} s", "number detail"),
             (f"{one.requests:,}", "number detail"),
@@ -176,10 +246,10 @@ def _what(ended: WatchRound) -> str:
 
 
 def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[tuple[str, str]]]) -> str:
-    head = "".join(f"<th{_class(kind)}>{escape(text)}</th>" for text, kind in heads)
+    """Return a table. Each cell has a text and its classes; `link:` makes it a link."""
+    head = "".join(_cell("th", text, kind) for text, kind in heads)
     body = "".join(
-        f"<tr>{''.join(f'<td{_class(kind)}>{escape(text)}</td>' for text, kind in row)}</tr>\n"
-        for row in rows
+        f"<tr>{''.join(_cell('td', text, kind) for text, kind in row)}</tr>\n" for row in rows
     )
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n'
@@ -187,8 +257,11 @@ def _table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[tuple[str, 
     )
 
 
-def _class(kind: str) -> str:
-    return f' class="{kind}"' if kind else ""
+def _cell(tag: str, text: str, kind: str) -> str:
+    kind, _, link = kind.partition(" link:")
+    shown = f'<a href="{escape(link)}">{escape(text)}</a>' if link else escape(text)
+    classes = f' class="{kind}"' if kind else ""
+    return f"<{tag}{classes}>{shown}</{tag}>"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

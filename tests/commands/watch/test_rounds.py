@@ -126,6 +126,32 @@ async def test_an_outage_makes_rounds_rarer_and_ends_nothing(serve: Serving, dat
     assert watched.status.errors_in_a_row == 0
 
 
+async def test_a_full_round_that_an_outage_stops_is_a_full_one_again(
+    serve: Serving, data: Path
+) -> None:
+    options = ac.MirrorOptions(durable=False, prune=True, retries=0, wait_for_server=0)
+    watched = watch(serve, data, options=options)
+    await rounds(watched, 1)
+    serve.server.delete_task(2)
+    serve.server.edit_task(3)
+    # The lists are answered, the export and what asks whether the server is there are not.
+    serve.server.faults.add(
+        Fault(path="/dataset/export", drop=True, times=None),
+        Fault(path="/api/server/about", drop=True, times=None),
+    )
+    (stopped,) = await rounds(watched, 1)
+    assert stopped.full_because is FullReason.COUNT
+    assert stopped.error is not None
+    assert (data / "task2").exists()
+    serve.server.faults.clear()
+    (again,) = await rounds(watched, 1)
+    assert again.full_because is FullReason.COUNT
+    assert {(one.task_id, one.action) for one in again.changes} == {
+        (2, ac.Action.REMOVED),
+        (3, ac.Action.FETCHED),
+    }
+
+
 async def test_refused_credentials_end_a_watch(serve: Serving, data: Path) -> None:
     watched = watch(serve, data)
     await rounds(watched, 1)

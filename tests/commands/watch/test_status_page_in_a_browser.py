@@ -86,6 +86,24 @@ async def test_the_page_fits_every_screen(
     assert {url.rpartition("/")[2] for url in asked} == {"status"}
 
 
+async def test_a_round_of_the_table_leads_to_its_page(
+    browser: Any, serve: Serving, data: Path
+) -> None:
+    watched = await watched_with_a_failure(serve, data)
+    async with ac.serve_watch(watched, status_listen="127.0.0.1:0") as addresses:
+        page = await browser.new_page()
+        await page.goto(addresses.status)
+        await page.click("text='2'")
+        assert await page.inner_text("h1") == "Round 2"
+        assert HOSTILE in await page.inner_text("main")
+        assert str(data / "task2") in await page.inner_text("main")
+        await page.click("main a")
+        assert page.url == addresses.status
+        answer = await page.goto(f"{addresses.status}/rounds/99")
+        assert answer.status == 404
+        await page.close()
+
+
 async def test_the_page_turns_green(browser: Any, serve: Serving, data: Path) -> None:
     watched = await watched_with_a_failure(serve, data)
     async with ac.serve_watch(watched, status_listen="127.0.0.1:0") as addresses:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from asynccvat.core.outcomes import Action
-from asynccvat.core.watching.page import HEADERS, status_page
+from asynccvat.core.watching.page import HEADERS, round_page, status_page
 from asynccvat.core.watching.rounds import FullReason, TaskChange, TaskFailure, WatchRound
 from asynccvat.core.watching.status import (
     ROUNDS_KEPT,
@@ -143,6 +143,35 @@ def test_the_page_tells_all_of_a_round() -> None:
     assert "4 accepted, 1 refused" in page
     assert "next round now" in status_page(status, NOW + timedelta(seconds=90))
     assert "nothing to do" in status_page(NEW.after(ended(), NOW), NOW)
+
+
+def test_a_round_has_a_page_of_its_own_while_it_is_kept() -> None:
+    many = tuple(change(number, HOSTILE) for number in range(30))
+    told = ended(
+        7,
+        changes=many,
+        changed=30,
+        failures=(failure(3, HOSTILE),),
+        failed=1,
+        full_because=FullReason.TIME,
+        woken_by="update:task",
+        error=ConnectError("no route"),
+        warnings=(HOSTILE,),
+    )
+    status = NEW.after(told, NOW).after(ended(8), NOW)
+    page = round_page(status, 7)
+    assert page is not None
+    assert "<script" not in page
+    assert "<dd>it is time for a full list</dd>" in page
+    assert "<dd>no route</dd>" in page
+    assert "10 more." in page
+    assert "/data/task0" in page
+    assert "task 3 failed" in page
+    assert 'href="status/rounds/7"' in status_page(status, NOW)
+    quiet = round_page(status, 8)
+    assert quiet is not None
+    assert "<h2>" not in quiet
+    assert round_page(status, 6) is None
 
 
 def test_a_status_is_json() -> None:
