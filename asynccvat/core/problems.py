@@ -132,7 +132,8 @@ class VerifyProblem:
             return _compared(self.kind, self.expected, self.found)
         text = _REASONS[self.kind]
         if self.detail:
-            text = f"{text}: {self.detail}"
+            # The kind is written before the reason, so it need not be said twice.
+            text = self.detail if self.kind in _SAID_BY_KIND else f"{text}: {self.detail}"
         return text if self.files == 1 else f"{text} ({self.files:,} files)"
 
     def to_json(self) -> dict[str, Any]:
@@ -164,6 +165,8 @@ _REASONS: Mapping[ProblemKind, str] = {
     ProblemKind.FOREIGN: "not in any receipt, so assumed to be yours",
     ProblemKind.TOUCHED: "same content, but another modification time",
 }
+
+_SAID_BY_KIND = frozenset({ProblemKind.EDITED, ProblemKind.CORRUPTED})
 
 
 def _compared(kind: ProblemKind, expected: FileState, found: FileState) -> str:

@@ -248,7 +248,9 @@ PARAMETERS = {
                 required=True,
             ),
             "to": MappingKey(
-                TextType(is_path=True), "Where they go, named in the same way.", required=True
+                TextType(is_path=True),
+                "Where the copies go: a settings file like new.yaml, or a saved profile's name.",
+                required=True,
             ),
             "from_org": MappingKey(
                 ScalarType(), "The organization of 'from', instead of that of its file."

@@ -165,8 +165,9 @@ def test_backups_are_verified_without_a_server(
     path.write_bytes(content)
     ended = shell("verify", "backups")
     assert ended.code == 1
-    assert f"corrupted: task2/{path.name}: corrupted: " in ended.out
-    assert "differs from the receipt" in ended.out
+    said = next(line for line in ended.out.splitlines() if line.startswith("corrupted: "))
+    assert said.startswith(f"corrupted: task2/{path.name}: member '")
+    assert said.endswith("' differs from the receipt")
 
 
 def test_a_retention_that_would_lose_the_last_good_backup_is_exit_code_5(

@@ -172,7 +172,7 @@ def test_notes_are_failures_only_with_strict(bare_shell: Shell, data: Path) -> N
     ("arguments", "told"),
     [
         (("",), "DEST is empty"),
-        ((".",), "is no mirror"),
+        ((".",), "it holds no receipts"),
         (("data", "--json", "--jsonl"), "one form"),
         (("data", "--status", "completed"), "--status selects which of the server's tasks"),
         (("data", "--against-server", "--name", "x", "-t", "1"), "--name"),

@@ -48,7 +48,12 @@ def copy(
     ],
     target: Annotated[
         str,
-        option("--to", group=_SIDES, metavar="SIDE", help="Where they go, named in the same way."),
+        option(
+            "--to",
+            group=_SIDES,
+            metavar="SIDE",
+            help="Where the copies go: a settings file like new.yaml, or a saved profile's name.",
+        ),
     ],
     from_org: Annotated[
         str | None,

@@ -200,10 +200,13 @@ def _id_in(folder: str) -> int | None:
 async def verify_backups(layout: Layout, wanted: VerifyRequest, findings: Findings) -> None:
     """Read the zips of a destination of backups."""
     if wanted.against_server or wanted.repair:
+        what = f"repair {str(wanted.dest)!r}"
+        if not wanted.repair:
+            what = f"compare {str(wanted.dest)!r} with the server"
         raise ConfigError(
-            f"{str(wanted.dest)!r} holds backups. `asynccvat backup` compares them with the "
-            "server. To replace a damaged one, name its task: `asynccvat backup DEST -t 147 "
-            "--force`."
+            f"cannot {what}: it holds backups, not a mirror. `asynccvat backup DEST` backs up what "
+            "changed at the server, and `asynccvat backup DEST -t 147 --force` a task whose zip is "
+            "damaged."
         )
     threads = ReadingThreads(wanted.threads, findings.count)
     selected = BackupSelection(task_ids=wanted.task_ids, folders=wanted.folders)

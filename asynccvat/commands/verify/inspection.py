@@ -273,9 +273,10 @@ def inspecting(dest: Path) -> Iterator[Inspection]:
         layout = find_layout(dest)
     try:
         if layout.receipts == NOT_THERE:
+            why = "it holds no receipts" if dest.exists() else "there is no such folder"
             raise ConfigError(
-                f"{str(dest)!r} is no mirror, as it holds no receipts. Name the folder that "
-                "`asynccvat mirror` was given."
+                f"cannot verify {str(dest)!r}: {why}. Name the folder that `asynccvat mirror` or "
+                "`asynccvat backup` was given."
             )
         with disk_errors.explained("read", dest):
             read_identity(layout)

@@ -474,7 +474,7 @@ async def test_a_verification_can_be_narrowed(cvat: Serving, dest: Path) -> None
     assert [str(problem.kind) for problem in named.problems] == ["not backed up"]
     with pytest.raises(ConfigError, match="no folder of backups"):
         await ac.verify(dest, folders=["project*"])
-    with pytest.raises(ConfigError, match=r"holds backups\. `asynccvat backup` compares"):
+    with pytest.raises(ConfigError, match="with the server: it holds backups, not a mirror"):
         await ac.verify(dest, client=cvat.client, repair=True)
 
 

@@ -439,8 +439,8 @@ async def test_arguments_that_contradict_each_other_are_refused(
 
 
 async def test_what_is_no_mirror_is_refused(data: Path, tmp_path: Path) -> None:
-    for folder in (data, tmp_path):
-        with pytest.raises(ac.ConfigError, match="is no mirror"):
+    for folder, why in ((data, "there is no such folder"), (tmp_path, "it holds no receipts")):
+        with pytest.raises(ac.ConfigError, match=f"cannot verify '{folder}': {why}"):
             await ac.verify(folder)
     (tmp_path / "file").touch()
     with pytest.raises(ac.StoreError, match="cannot read"):

@@ -104,6 +104,8 @@ def test_every_problem_says_what_is_wrong_in_words() -> None:
     reason = problem(ProblemKind.EDITED, expected=expected, found=shorter).reason
     assert reason == f"9 bytes instead of 10, modified at {2**80} ns"
     assert problem(ProblemKind.UNREADABLE, detail="no").reason == "cannot be read: no"
+    for kind in (ProblemKind.CORRUPTED, ProblemKind.EDITED):
+        assert problem(kind, detail="9 bytes instead of 10").reason == "9 bytes instead of 10"
     assert problem(ProblemKind.MISSING, files=2000).reason == "not found (2,000 files)"
     for kind in ProblemKind:
         assert problem(kind).reason
