@@ -15,7 +15,7 @@ from asynccvat.core.texts import first_few
 Step = Mapping[str, Any]
 """A step of a plan, as JSON types."""
 
-_UNCHANGED = frozenset({"unchanged", "existing"})
+_UNCHANGED = frozenset({"unchanged", "existing", "at server"})
 _MOST_TASKS = 3
 _OTHERS = (TargetKind.PROJECT, TargetKind.JOB)
 # As `output.RESULTS`, which says what became of each.

@@ -68,6 +68,19 @@ def test_backups_become_tasks_and_nothing_is_made_twice(
     assert unchanged.err.endswith("3 unchanged (-v lists them).\n")
 
 
+def test_a_plan_of_what_is_missing_lists_nothing_that_the_server_has(
+    bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=3, frames=1)) as server:
+        for name in ("url", "username", "password"):
+            monkeypatch.setenv(f"CVAT_{name.upper()}", getattr(server, name))
+        assert bare_shell("backup", "backups", "--no-fsync").code == 0
+        del server.tasks[2]
+        planned = bare_shell("restore", "backups", "--missing", "--dry-run")
+    assert [line.split("\t")[:2] for line in planned.out.splitlines()[1:]] == [["restore", "2"]]
+    assert planned.err.endswith("1 to restore, 2 unchanged (-v lists them).\n")
+
+
 def test_tasks_go_into_a_project_whose_labels_fit(
     shell: Shell, simulated: SimulatedServer, backups: Path
 ) -> None:

@@ -28,7 +28,7 @@ async def checked_frames(
     if not frames or (step.expected is not None and frames != step.expected):
         wanted = "some" if step.expected is None else f"{step.expected:,}"
         raise CreationFailedError(
-            f"task {task_id}, made of {step.unit.key!r}, has {frames:,} frames instead of "
+            f"task {task_id}, made of {step.unit.shown!r}, has {frames:,} frames instead of "
             f"{wanted}. Look at it in CVAT. If it is of no use, delete it and run again.",
             task_id=task_id,
             step="create",
@@ -44,7 +44,7 @@ async def _check_order(context: CreateContext, unit: MediaUnit, task_id: int) ->
     for number, (one, other) in enumerate(zip(wanted, found, strict=True)):
         if one != other:
             raise CreationFailedError(
-                f"task {task_id}, made of {unit.key!r}, is not in the order that was given: "
+                f"task {task_id}, made of {unit.shown!r}, is not in the order that was given: "
                 f"frame {number:,} is {other!r} instead of {one!r}. Look at it in CVAT. If it is "
                 "of no use, delete it and run again.",
                 task_id=task_id,

@@ -195,7 +195,7 @@ class TaskCreator:
             if task[0].size or is_busy or annotations.counts.total:
                 raise CreationFailedError(
                     f"cannot replace task {task_id}, which an interrupted run made of "
-                    f"{unit.key!r}: it is not empty any more. Look at it, and run again.",
+                    f"{unit.shown!r}: it is not empty any more. Look at it, and run again.",
                     task_id=task_id,
                     step="discard",
                 )
@@ -297,8 +297,9 @@ class TaskCreator:
             return  # the count of the frames tells what came of it
         except ExportTimeoutError as error:
             raise CreationFailedError(
-                f"making task {task_id} of {unit.key!r} takes too long: the server still works on "
-                "it. Run the same command again later, or allow more time with --import-timeout.",
+                f"making task {task_id} of {unit.shown!r} takes too long: the server still works "
+                "on it. Run the same command again later, or allow more time with "
+                "--import-timeout.",
                 task_id=task_id,
                 rq_id=rq_id,
                 step="wait",
@@ -306,7 +307,7 @@ class TaskCreator:
         assert request is not None, "the result of a creation is never predicted"
         if request.state is RequestStatus.FAILED:
             raise CreationFailedError(
-                f"the server could not make task {task_id} of {unit.key!r}: "
+                f"the server could not make task {task_id} of {unit.shown!r}: "
                 f"{(request.cause or 'it does not say why').rstrip('.')}. The task is empty. The "
                 "next run replaces it.",
                 task_id=task_id,

@@ -33,15 +33,16 @@ def unusable(unit: MediaUnit) -> MediaFileError:
     first, more = unit.problems[0], len(unit.problems) - 1
     also = f" (and {more:,} more)" if more else ""
     return MediaFileError(
-        f"cannot create a task of {unit.key!r}: {first}{also}. Nothing was sent.", step="plan"
+        f"cannot create a task of {unit.shown!r}: {first}{also}. Nothing was sent.", step="plan"
     )
 
 
 def no_frames(unit: MediaUnit) -> MediaFileError:
     """Return the error of media of which no frame is chosen."""
-    what = f"its {unit.available:,} frames" if unit.kind is MediaKind.IMAGE else "its frames"
+    known = unit.kind is MediaKind.IMAGE and unit.available not in {None, 1}
+    what = f"its {unit.available:,} frames" if known else "its frames"
     return MediaFileError(
-        f"cannot create a task of {unit.key!r}: none of {what} is from --start-frame to "
+        f"cannot create a task of {unit.shown!r}: none of {what} is from --start-frame to "
         "--stop-frame. Give other frames.",
         step="plan",
     )
@@ -51,13 +52,14 @@ def too_large_for(unit: MediaUnit, limit: int) -> UploadTooLargeError:
     """Return the error of media of more bytes than the server takes in one file."""
     splits = unit.kind is MediaKind.IMAGE
     otherwise = "Give --split, or fewer images" if splits else "Cut it into smaller ones"
-    return too_large(unit.key, unit.sent_size, limit, doing="create a task of", otherwise=otherwise)
+    size, doing = unit.sent_size, "create a task of"
+    return too_large(unit.shown, size, limit, doing=doing, otherwise=otherwise)
 
 
 def changed(unit: MediaUnit, creation: Creation) -> UploadError:
     """Return the error of files that changed since a task was made of them."""
     return UploadError(
-        f"nothing was done for {unit.key!r}: its files or their order changed since task "
+        f"nothing was done for {unit.shown!r}: its files or their order changed since task "
         f"{creation.task_id} was made of them, and CVAT adds no images to a task. Delete that task "
         "and give --again, or put further images into another folder.",
         step="plan",
@@ -72,8 +74,8 @@ def overlapping(unit: MediaUnit, overlap: Overlap) -> UploadError:
     else:
         why = f"{made} with another --split or --single. Give these options as before, or "
     return UploadError(
-        f"nothing was done for {unit.key!r}: its images may be in task {overlap.task_id} already, "
-        f"{why}delete that task.",
+        f"nothing was done for {unit.shown!r}: its images may be in task {overlap.task_id} "
+        f"already, {why}delete that task.",
         step="plan",
     )
 
@@ -81,7 +83,7 @@ def overlapping(unit: MediaUnit, overlap: Overlap) -> UploadError:
 def perhaps_ours(unit: MediaUnit, task: Task) -> RequestUncertainError:
     """Return the error of files that changed before the id of their task was known."""
     return RequestUncertainError(
-        f"nothing was done for {unit.key!r}: an interrupted run may have made the empty task "
+        f"nothing was done for {unit.shown!r}: an interrupted run may have made the empty task "
         f"{task.id}, but did not learn its id, and the files changed since. If that task is of no "
         "use, delete it and run again.",
         step="plan",
@@ -91,7 +93,7 @@ def perhaps_ours(unit: MediaUnit, task: Task) -> RequestUncertainError:
 def gone(unit: MediaUnit, creation: Creation) -> UploadError:
     """Return the error of a task that the server no longer has."""
     return UploadError(
-        f"nothing was done for {unit.key!r}: the server no longer has task {creation.task_id}, "
+        f"nothing was done for {unit.shown!r}: the server no longer has task {creation.task_id}, "
         "which was made of it. Give --again to create it again.",
         step="plan",
     )
@@ -101,7 +103,7 @@ def same_name(unit: MediaUnit, task: Task, project_id: int | None) -> UploadErro
     """Return the error of a name that a task of the project has."""
     where = "" if project_id is None else f" of project {project_id}"
     return UploadError(
-        f"cannot create a task of {unit.key!r}: task {task.id}{where} is called {unit.name!r}, "
+        f"cannot create a task of {unit.shown!r}: task {task.id}{where} is called {unit.name!r}, "
         "and no earlier run made it here. Give another --name, or --same-name for a second one.",
         step="plan",
     )

@@ -76,6 +76,11 @@ class MediaUnit:
     ordered: bool = False
 
     @property
+    def shown(self) -> str:
+        """What messages call it: its key, or its name if it is the source itself."""
+        return self.name if self.key == "." or self.key.startswith(".#") else self.key
+
+    @property
     def path(self) -> str:
         """The folder of its images, or its one file, below the source."""
         return self.folder if self.kind is MediaKind.IMAGE else self.files[0].path

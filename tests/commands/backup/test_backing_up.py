@@ -474,8 +474,10 @@ async def test_a_verification_can_be_narrowed(cvat: Serving, dest: Path) -> None
     assert [str(problem.kind) for problem in named.problems] == ["not backed up"]
     with pytest.raises(ConfigError, match="no folder of backups"):
         await ac.verify(dest, folders=["project*"])
-    with pytest.raises(ConfigError, match="with the server: it holds backups, not a mirror"):
+    with pytest.raises(ConfigError, match=f"cannot repair '{dest}': it holds backups, not a"):
         await ac.verify(dest, client=cvat.client, repair=True)
+    with pytest.raises(ConfigError, match=f"cannot compare '{dest}' with the server: it holds"):
+        await ac.verify(dest, client=cvat.client, against_server=True)
 
 
 async def test_damaged_receipts_are_problems(cvat: Serving, dest: Path) -> None:

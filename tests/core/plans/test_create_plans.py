@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -155,8 +156,16 @@ def test_media_that_cannot_be_used_are_refused_with_the_number_of_their_problems
     assert "(and 1 more). Nothing was sent." in str(step.problem)
 
 
+@pytest.mark.parametrize(("key", "shown"), [("cam", "cam"), (".", "images"), (".#2", "images-2")])
+def test_images_of_the_source_itself_are_called_by_their_name(key: str, shown: str) -> None:
+    media = replace(unit("cam/a.docx"), key=key, name="images-2" if "#" in key else "images")
+    assert f"cannot create a task of '{shown}': " in str(planned([], media=media).problem)
+
+
 def test_frames_outside_the_media_are_refused() -> None:
-    assert "none of its 1 frames" in str(planned([], start_frame=1).problem)
+    assert "none of its frames is from" in str(planned([], start_frame=1).problem)
+    three = unit("cam/2.jpg", "cam/3.jpg")
+    assert "none of its 3 frames is from" in str(planned([], media=three, start_frame=3).problem)
 
 
 def test_a_plan_is_told_as_json() -> None:
