@@ -11,6 +11,7 @@ import typer
 
 from asynccvat.cli import output, signals
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.text import counted
 
 if TYPE_CHECKING:
     from asynccvat.simulator import SimulatorOptions
@@ -189,7 +190,7 @@ async def _serve(options: SimulatorOptions) -> None:
         output.write(server.url)
         output.flush()
         output.remark(
-            f"A simulated CVAT with {len(server.tasks)} tasks; user {server.username}, "
+            f"A simulated CVAT with {counted(len(server.tasks), 'task')}; user {server.username}, "
             f"password {server.password}. Stop it with Ctrl-C. In another shell:\n"
             f"  export CVAT_URL={server.url} CVAT_USERNAME={server.username} "
             f"CVAT_PASSWORD={server.password}\n"
