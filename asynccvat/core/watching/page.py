@@ -20,6 +20,7 @@ REFRESH_SECONDS = 10
 """After which a browser loads the page again."""
 
 _FAILING_SHOWN = 200
+_NAMES_SHOWN = 3
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #18794e; --bad: #c4320a; }
@@ -238,9 +239,12 @@ def _what(ended: WatchRound) -> str:
         parts.append(f"listed all tasks: {ended.full_because}")
     if ended.woken_by:
         parts.append(f"woken by {ended.woken_by}")
-    parts += [f"{one.action}: {one.name or one.task_id}" for one in ended.changes[:3]]
-    if ended.changed > 3:
-        parts.append(f"{ended.changed - 3:,} more")
+    shown = ended.changes[:_NAMES_SHOWN]
+    for action in dict.fromkeys(one.action for one in shown):
+        names = ", ".join(one.name or str(one.task_id) for one in shown if one.action is action)
+        parts.append(f"{action}: {names}")
+    if ended.changed > len(shown):
+        parts.append(f"{ended.changed - len(shown):,} more")
     parts += ended.warnings[:3]
     return "; ".join(parts) or "nothing to do"
 

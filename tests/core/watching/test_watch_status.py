@@ -137,7 +137,7 @@ def test_the_page_tells_all_of_a_round() -> None:
     )
     page = status_page(status, NOW)
     assert "listed all tasks: the number of tasks changed; woken by update:task; " in page
-    assert "fetched: name 2; 2 more; on_change failed" in page
+    assert "fetched: name 0, name 1, name 2; 2 more; on_change failed" in page
     assert "50 more." in page
     assert "next round in 1m30s" in page
     assert "4 accepted, 1 refused" in page
