@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _invoke(arguments: list[str]) -> int:
-    invocation = Invocation()
+    invocation = Invocation(words=tuple(arguments))
     try:
         code = app(arguments, prog_name="asynccvat", standalone_mode=False, obj=invocation)
     except UsageError as error:

@@ -19,9 +19,15 @@ from asynccvat.cli.shared_options import SharedOptions
 
 @dataclass(slots=True)
 class Invocation:
-    """One call of the command line: what `main` still knows after a command failed."""
+    """One call of the command line: what `main` still knows after a command failed.
+
+    Attributes:
+        shared: The shared options.
+        words: What was typed after the program's name.
+    """
 
     shared: SharedOptions = field(default_factory=SharedOptions)
+    words: tuple[str, ...] = ()
 
 
 def command(function: Callable[..., int]) -> Callable[..., None]:
@@ -56,7 +62,7 @@ def command(function: Callable[..., int]) -> Callable[..., None]:
         taken = {name: take(group, given) for name, group in groups.items()}
         for name, options in taken.items():
             if isinstance(options, ResultOptions):
-                taken[name] = replace(options, command=given_command(ctx))
+                taken[name] = replace(options, command=given_command(ctx, invocation.words))
         raise typer.Exit(function(invocation.shared, **given, **taken))
 
     context = inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)

@@ -40,7 +40,14 @@ Clock = Callable[[], float]
 
 
 class Display(Protocol):
-    """Shows a run. The engine calls `on_event`."""
+    """Shows a run. The engine calls `on_event`.
+
+    Attributes:
+        counts: The counts that it shows, None if it shows none.
+    """
+
+    @property
+    def counts(self) -> Counts | None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -109,6 +116,8 @@ def display(
 class QuietDisplay:
     """Failures and warnings, as plain lines."""
 
+    counts: Counts | None = None
+
     def __init__(self, console: Console) -> None:
         self._console = console
 
@@ -151,7 +160,7 @@ class LineDisplay:
         self._clock = clock
         self._every = every
         self._said = clock()
-        self._progress = counts(self._said)
+        self.counts = counts(self._said)
 
     def __enter__(self) -> Self:
         return self
@@ -167,12 +176,12 @@ class LineDisplay:
     def on_event(self, event: Event) -> None:
         """Count an event; write its messages, and progress if it is time."""
         now = self._clock()
-        self._progress.apply(event, now)
+        self.counts.apply(event, now)
         for line in messages(event, verbose=self._verbose):
             self.say(line)
         if now - self._said >= self._every:
             self._said = now
-            progress = self._progress
+            progress = self.counts
             stages = "" if progress.total is None else progress.stages(now)
             self.say("; ".join(filter(None, (progress.overall(now), stages))))
 
@@ -198,7 +207,7 @@ class BarDisplay:
         self._console = console
         self._verbose = verbose
         self._clock = clock
-        self._progress = counts(clock())
+        self.counts = counts(clock())
         self._failures: Counter[str] = Counter()
         self._height = 0
         self._live = Live(
@@ -224,7 +233,7 @@ class BarDisplay:
 
     def on_event(self, event: Event) -> None:
         """Count an event; another thread draws the bar."""
-        self._progress.apply(event, self._clock())
+        self.counts.apply(event, self._clock())
         if isinstance(event, ServerUnreachable) or self._is_one_of_many(event):
             return  # a line that changes says it
         for line in messages(event, verbose=self._verbose):
@@ -249,7 +258,7 @@ class BarDisplay:
         return self._failures[key] > MOST_FAILURES_ALIKE
 
     def _render(self) -> Group:
-        progress, now = self._progress, self._clock()
+        progress, now = self.counts, self._clock()
         overall = Table.grid(padding=(0, 1))
         waiting = progress.total is None
         numbers = Text(progress.overall(now), no_wrap=True, overflow="ellipsis")

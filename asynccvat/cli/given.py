@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from asynccvat.cli.typed import TypedCommand
+
 _SECRET = re.compile(r"password|token|header|secret|client-(cert|key)|proxy", re.IGNORECASE)
 # The user and password of an address, and its query, which may be signed.
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@|(?<=://)([^?\s]*)\?\S*")
@@ -22,15 +24,36 @@ class GivenCommand:
     Attributes:
         name: The command's name.
         options: Its arguments and options with their values; switches have "yes".
+        typed: Its words, secrets included. Nothing shows or stores them.
     """
 
     name: str
     options: tuple[tuple[str, str], ...]
+    typed: TypedCommand | None = None
 
 
-def given_command(ctx: typer.Context) -> GivenCommand:
-    """Return the command that runs, with the options that were typed after it."""
-    return GivenCommand(ctx.info_name or "", tuple(_options(ctx)))
+def given_command(ctx: typer.Context, words: tuple[str, ...]) -> GivenCommand:
+    """Return the command that runs, with the options that were typed after it.
+
+    Args:
+        ctx: The command.
+        words: The words after the program's name.
+    """
+    return GivenCommand(ctx.info_name or "", tuple(_options(ctx)), _typed(ctx, words))
+
+
+def _typed(ctx: typer.Context, words: tuple[str, ...]) -> TypedCommand:
+    contexts = [ctx] if ctx.parent is None else [ctx, ctx.parent]
+    options = [one for each in contexts for one in each.command.params]
+    flags = {flag: one for one in options for flag in (*one.opts, *one.secondary_opts)}
+    valued = {
+        flag
+        for flag, one in flags.items()
+        if one.param_type_name == "option"
+        and not getattr(one, "is_flag", False)
+        and not getattr(one, "count", False)
+    }
+    return TypedCommand(words, frozenset(valued), frozenset(flags))
 
 
 def _options(ctx: typer.Context) -> Iterator[tuple[str, str]]:

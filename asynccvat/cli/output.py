@@ -6,7 +6,6 @@ import io
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -14,42 +13,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import typer
 
 from asynccvat.cli.links import Link, shows_links
-from asynccvat.cli.text import counted, number_of_bytes, printable, span
+from asynccvat.cli.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from asynccvat import RunReport, TaskOutcome
 
 Row = Sequence[object]
 
 # Characters between two columns, and of the narrowest column that can still be read.
 _MARGIN = 3
 _FOLDED = 8
-
-# A line has room for so many.
-_NEW_IDS_SHOWN = 3
-
-RESULTS = (
-    "fetched",
-    "backed up",
-    "written",
-    "uploaded",
-    "put back",
-    "restored",
-    "imported",
-    "created",
-    "copied",
-    "updated",
-    "deleted",
-    "moved",
-    "removed",
-    "passed over",
-    "failed",
-    "skipped",
-    "unchanged",
-)
-"""What becomes of tasks, in the order in which summaries count it."""
 
 
 def results() -> Console:
@@ -189,93 +163,6 @@ def _drawn(cell: object, text: str, *, linked: bool) -> RenderableType:
     from rich.text import Text  # noqa: PLC0415 - the same
 
     return Text(text, Style(link=cell.url))
-
-
-def _result(outcome: TaskOutcome) -> str:
-    """Return which of `RESULTS` became of a task."""
-    if outcome.reason == "unchanged" and outcome.action == "skipped":
-        return "unchanged"
-    if outcome.reason in ("undo", "from a backup") and outcome.action == "uploaded":
-        return "put back"
-    # What reports call kept needed nothing: people read it as unchanged.
-    return "unchanged" if outcome.action == "kept" else str(outcome.action)
-
-
-def summary(
-    report: RunReport, place: str, *, uploads: bool = False, noun: str | None = None
-) -> None:
-    """Write to stdout what a run did, in a line or two.
-
-    Args:
-        report: The run's report.
-        place: Where the tasks went.
-        uploads: Whether the run sent files.
-        noun: What each outcome is about. None for the outcomes' target.
-    """
-    counts = Counter(map(_result, report.outcomes))
-    nothing = "none done yet" if report.interrupted else "nothing to do"
-    moved = "sent" if uploads else "received"
-    parts = [f"{counts[result]:,} {result}" for result in RESULTS if counts[result]]
-    parts = parts or [nothing]
-    how, idle = "Done in", ""
-    nouns = {str(outcome.target) for outcome in report.outcomes}
-    noun = noun or (nouns.pop() if len(nouns) == 1 else str(report.target))
-    if report.interrupted:
-        # An error is no interruption.
-        how = "Interrupted after" if report.stopped_by is None else "Stopped after"
-    elif report.guard is not None and not counts:
-        how, parts = "Refused after", ["none done"]
-    elif counts and counts.keys() <= {"unchanged", "skipped"}:
-        idle = ", nothing to do"
-    write(
-        f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), noun)} "
-        f"({', '.join(parts)}), {number_of_bytes(report.transferred)} {moved}, "
-        f"{counted(report.requests, 'request')}: {place}"
-    )
-    if report.new_ids_file is not None:
-        write(_new_ids(report.outcomes, report.new_ids_file))
-    compared = [one.compared for one in report.outcomes if one.compared is not None]
-    if compared:
-        different = sum(bool(one.differences) for one in compared)
-        write(
-            f"Compared with the source: {counted(len(compared), 'task')}, "
-            f"{different or 'none'} different."
-        )
-        if different:
-            _show_differences(report.outcomes)
-    if not report.listing_complete:
-        write(
-            f"The list of {noun}s kept changing while it was read, or {noun}s in it cannot be "
-            f"read: some {noun}s may be missing. Run the command again."
-        )
-
-
-def _show_differences(outcomes: Sequence[TaskOutcome]) -> None:
-    """Write a table of what differs between tasks and their copies."""
-    rows = [
-        (one.compared.task, one.compared.copy, what, source, target)
-        for one in outcomes
-        if one.compared is not None
-        for what, source, target in one.compared.difference_rows
-    ]
-    table(
-        ("task", "copy", "differs in", "source", "target"),
-        rows,
-        numbers=("task", "copy", "source", "target"),
-    )
-
-
-def _new_ids(outcomes: Sequence[TaskOutcome], file: Path) -> str:
-    """Return the line that says which ids became which."""
-    made = [one for one in outcomes if one.new_id is not None]
-    made.sort(key=lambda one: one.task_id)
-    shown = [
-        f"{one.task_id or printable(repr(one.name))} -> {one.new_id}"
-        for one in made[:_NEW_IDS_SHOWN]
-    ]
-    if len(made) > len(shown):
-        shown.append(f"{len(made) - len(shown):,} more")
-    return f"New ids: {', '.join(shown) or 'none in this run'}. All: {file}"
 
 
 class EventLog:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from asynccvat.cli import output, signals
 from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.exit_codes import ExitCode, explain, report_code
 from asynccvat.cli.records import Records, command_started
+from asynccvat.cli.summary import write_summary
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, RunReport
+    from asynccvat.progress import RunProgress
 
 
 RunCall = Callable[["CvatClient", Callable[["Event"], None]], Awaitable["RunReport"]]
@@ -33,6 +36,14 @@ STOPPING_UPLOADS = (
     "Stopping. What the server has begun goes on there. Press Ctrl-C again to exit at once."
 )
 LEFT_BEHIND_BY_UPLOADS = "What the server has begun goes on there; `asynccvat requests` shows it."
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was seen of a run: its reports, of which the last counts, and its progress."""
+
+    reports: list[RunReport] = field(default_factory=list)
+    progress: RunProgress | None = None
 
 
 def carry_out(
@@ -60,26 +71,34 @@ def carry_out(
         noun: What each outcome is about, for the summary. None for the outcomes' target.
         resumable: Whether the same command would continue after an interruption.
     """
-    reports: list[RunReport] = []
+    seen = _Seen()
     records = Records(results, command_started(results, client.origin, place))
     stopped: signals.Interrupted | None = None
     written = True
     try:
-        _watch(client, call, results, records, reports, uploads=uploads, verbose=verbose)
+        _watch(client, call, results, records, seen, uploads=uploads, verbose=verbose)
     except signals.Interrupted as interrupted:
         stopped = interrupted
     finally:
         # The last report is the most complete; there is none if the run could not start.
-        for report in reports[-1:]:
+        for report in seen.reports[-1:]:
             written = all([_write(report, results), records.save_page()])
-    for report in reports[-1:]:
+    for report in seen.reports[-1:]:
         if not (results.as_json or results.quiet):
-            output.summary(report, place, uploads=uploads, noun=noun)
+            write_summary(
+                report,
+                place,
+                uploads=uploads,
+                noun=noun,
+                progress=seen.progress,
+                typed=None if results.command is None else results.command.typed,
+                report_file=results.report_file,
+            )
     if stopped is not None:
         if resumable:
             output.remark("Run the same command again to continue.")
         return stopped.code
-    code = _conclude(reports[-1], verbose=verbose)
+    code = _conclude(seen.reports[-1], verbose=verbose)
     return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
@@ -106,28 +125,32 @@ def _watch(
     call: RunCall,
     results: ResultOptions,
     records: Records,
-    reports: list[RunReport],
+    seen: _Seen,
     *,
     uploads: bool,
     verbose: bool,
 ) -> None:
-    """Run the engine to its end or to a signal; append its report to `reports` either way."""
+    """Run the engine to its end or to a signal; note its report in `seen` either way."""
     from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.cli.progress import Progress  # noqa: PLC0415 - the same
     from asynccvat.events import RunFinished  # noqa: PLC0415 - the same
 
     with ExitStack() as stack:
         stack.enter_context(records)
         shown = stack.enter_context(display(output.remarks(), verbose=verbose, quiet=results.quiet))
 
+        if isinstance(shown.counts, Progress):
+            seen.progress = shown.counts.run
+
         def on_event(event: Event) -> None:
             if isinstance(event, RunFinished):
-                reports.append(event.report)
+                seen.reports.append(event.report)
             records.add(event)
             shown.on_event(event)
 
         async def main() -> None:
             async with client:
-                reports.append(await call(client, on_event))
+                seen.reports.append(await call(client, on_event))
 
         signals.run(
             main,

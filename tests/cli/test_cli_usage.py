@@ -21,6 +21,7 @@ from typer.main import get_command
 from asynccvat import CvatClient, __version__, cli, errors
 from asynccvat.cli import exit_codes, output
 from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.summary import write_summary
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.simulator import SimulatedServer
 
@@ -512,7 +513,7 @@ def test_a_bug_is_reported_as_one_and_its_traceback_only_with_verbose() -> None:
 
 
 def test_a_summary_shows_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
-    output.summary(RunReport(seconds=2, requests=1), "data/")
+    write_summary(RunReport(seconds=2, requests=1), "data/")
     report = RunReport(
         outcomes=(outcome(Action.FETCHED), outcome(Action.FAILED)),
         interrupted=True,
@@ -521,7 +522,7 @@ def test_a_summary_shows_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
         requests=7,
         transferred=2048,
     )
-    output.summary(report, "data/")
+    write_summary(report, "data/")
     assert capsys.readouterr().out.splitlines() == [
         "Done in 2.0 s: 0 tasks (nothing to do), 0 B received, 1 request: data/",
         (
@@ -532,6 +533,8 @@ def test_a_summary_shows_what_was_done(capsys: pytest.CaptureFixture[str]) -> No
             "The list of tasks kept changing while it was read, or tasks in it cannot be read: "
             "some tasks may be missing. Run the command again."
         ),
+        "1 failed, by cause:",
+        "  task 1: no.",
     ]
 
 

@@ -10,7 +10,8 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from asynccvat import Action, RunReport, TaskOutcome, cli, errors
-from asynccvat.cli import output, usage
+from asynccvat.cli import usage
+from asynccvat.cli.summary import write_summary
 
 
 @pytest.mark.parametrize(
@@ -45,12 +46,12 @@ def test_usage_errors_are_one_sentence_in_one_style(message: str, sentence: str)
 
 def test_a_run_stopped_by_an_error_was_not_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
     stopped = RunReport(interrupted=True, stopped_by=errors.ConfigError("no such format"))
-    output.summary(stopped, "data")
+    write_summary(stopped, "data")
     assert capsys.readouterr().out.startswith("Stopped after 0.0 s: 0 tasks (none done yet)")
 
 
 def test_a_run_that_a_guard_refused_is_not_done(capsys: pytest.CaptureFixture[str]) -> None:
-    output.summary(RunReport(guard="nothing is deleted"), "data")
+    write_summary(RunReport(guard="nothing is deleted"), "data")
     assert capsys.readouterr().out.startswith("Refused after 0.0 s: 0 tasks (none done)")
 
 
@@ -68,7 +69,7 @@ def test_a_run_with_nothing_to_do_says_so(
         TaskOutcome(task_id=number, action=action, reason="unchanged")
         for number, action in enumerate(actions)
     )
-    output.summary(RunReport(outcomes=outcomes), "data")
+    write_summary(RunReport(outcomes=outcomes), "data")
     assert capsys.readouterr().out.startswith(start)
 
 

@@ -1,0 +1,249 @@
+"""Write what a run did: counts, what the time went to, and how to retry what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from asynccvat.cli import output
+from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
+
+if TYPE_CHECKING:
+    from asynccvat import RunReport, TaskOutcome
+    from asynccvat.cli.typed import TypedCommand
+    from asynccvat.progress import Cause, FailureGroup, RunProgress, SlowTask
+
+RESULTS = (
+    "fetched",
+    "backed up",
+    "written",
+    "uploaded",
+    "put back",
+    "restored",
+    "imported",
+    "created",
+    "copied",
+    "updated",
+    "deleted",
+    "moved",
+    "removed",
+    "passed over",
+    "failed",
+    "skipped",
+    "unchanged",
+)
+"""What becomes of tasks, in the order in which summaries count it."""
+
+# A line has room for so many.
+_NEW_IDS_SHOWN = 3
+_IDS_SHOWN = 5
+# More causes than these are only counted.
+_CAUSES_SHOWN = 10
+# Of a run that is over sooner, nobody asks what its time went to.
+_SHORT_RUN = 5.0
+# A task that takes less of the time is not slow.
+_SLOW_SHARE = 0.05
+
+
+def write_summary(
+    report: RunReport,
+    place: str,
+    *,
+    uploads: bool = False,
+    noun: str | None = None,
+    progress: RunProgress | None = None,
+    typed: TypedCommand | None = None,
+    report_file: Path | None = None,
+) -> None:
+    """Write to stdout what a run did.
+
+    Args:
+        report: The run's report.
+        place: Where the tasks went.
+        uploads: Whether the run sent files.
+        noun: What each outcome is about. None for the outcomes' target.
+        progress: What its time went to; None if that was not counted.
+        typed: The command, for what retries the failures; None if none was typed.
+        report_file: The file that has the report; None if there is none.
+    """
+    nouns = {str(outcome.target) for outcome in report.outcomes}
+    noun = noun or (nouns.pop() if len(nouns) == 1 else str(report.target))
+    output.write(_counts(report, place, noun, uploads=uploads))
+    if progress is not None and report.seconds >= _SHORT_RUN:
+        for line in _times(progress, uploads=uploads):
+            output.write(line)
+    if report.new_ids_file is not None:
+        output.write(_new_ids(report.outcomes, report.new_ids_file))
+    _write_compared(report)
+    if not report.listing_complete:
+        output.write(
+            f"The list of {noun}s kept changing while it was read, or {noun}s in it cannot be "
+            f"read: some {noun}s may be missing. Run the command again."
+        )
+    for line in failure_lines(report, typed, report_file):
+        output.write(line)
+
+
+def _counts(report: RunReport, place: str, noun: str, *, uploads: bool) -> str:
+    """Return the line of counts, bytes, requests and time."""
+    counts = Counter(map(_result, report.outcomes))
+    nothing = "none done yet" if report.interrupted else "nothing to do"
+    moved = "sent" if uploads else "received"
+    parts = [f"{counts[result]:,} {result}" for result in RESULTS if counts[result]]
+    parts = parts or [nothing]
+    how, idle = "Done in", ""
+    if report.interrupted:
+        # An error is no interruption.
+        how = "Interrupted after" if report.stopped_by is None else "Stopped after"
+    elif report.guard is not None and not counts:
+        how, parts = "Refused after", ["none done"]
+    elif counts and counts.keys() <= {"unchanged", "skipped"}:
+        idle = ", nothing to do"
+    return (
+        f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), noun)} "
+        f"({', '.join(parts)}), {number_of_bytes(report.transferred)} {moved}, "
+        f"{counted(report.requests, 'request')}: {place}"
+    )
+
+
+def _result(outcome: TaskOutcome) -> str:
+    """Return which of `RESULTS` became of a task."""
+    if outcome.reason == "unchanged" and outcome.action == "skipped":
+        return "unchanged"
+    if outcome.reason in ("undo", "from a backup") and outcome.action == "uploaded":
+        return "put back"
+    # What reports call kept needed nothing: people read it as unchanged.
+    return "unchanged" if outcome.action == "kept" else str(outcome.action)
+
+
+# --- what the time went to ------------------------------------------------------------------------
+
+
+def _times(progress: RunProgress, *, uploads: bool) -> Iterator[str]:
+    """Yield what the time went to, and the slowest tasks."""
+    shares = [
+        f"{share:.0%} {_cause(cause, uploads=uploads)}"
+        for cause, share in progress.spent.shares.items()
+        if share >= 0.01
+    ]
+    if shares:
+        yield f"Time: {', '.join(shares)}."
+    whole = sum(progress.spent.seconds.values())
+    slow = [one for one in progress.slowest_done if one.seconds >= _SLOW_SHARE * whole]
+    if slow:
+        yield "Slowest:"
+    for one in slow:
+        yield f"  {_slow(one, whole)}"
+
+
+def _cause(cause: Cause, *, uploads: bool) -> str:
+    """Return what took time, in words."""
+    return {
+        "lists": "reading lists",
+        "server": "the server's imports" if uploads else "the server's exports",
+        "network": "the network",
+        "disk": "the disk",
+        "outage": "no answer from the server",
+        "pause": "pauses that the server asked for",
+        "retries": "waits before retries",
+        "other": "other calls of the server",
+    }[cause]
+
+
+def _slow(one: SlowTask, whole: float) -> str:
+    """Return how long a slow task took, its share of the time, and what took most of it."""
+    name = f" {printable(one.name)!r}" if one.name else ""
+    how_long = f"{span(one.seconds)}, {one.seconds / whole:.0%}, mostly {one.stage}"
+    return f"{how_long}: {one.target} {one.task_id}{name}"
+
+
+# --- what failed ----------------------------------------------------------------------------------
+
+
+def failure_lines(
+    report: RunReport, typed: TypedCommand | None, report_file: Path | None
+) -> Iterator[str]:
+    """Yield the failures by cause, each with the command that retries it.
+
+    Args:
+        report: The run's report.
+        typed: The command; None if none was typed.
+        report_file: The file that has the report; None if there is none.
+    """
+    from asynccvat.progress import group_failures  # noqa: PLC0415 - `--help` stays light
+
+    groups = group_failures(report.outcomes)
+    if not groups:
+        return
+    whole = sum(len(group.outcomes) for group in groups)
+    yield f"{whole:,} failed, by cause:"
+    commands = []
+    for group in groups[:_CAUSES_SHOWN]:
+        yield f"  {_group(group)}"
+        command = None if typed is None else _retrying(typed, group)
+        if command is not None:
+            commands.append(command)
+            yield f"    {command}"
+    left = groups[_CAUSES_SHOWN:]
+    if left:
+        rest = sum(len(group.outcomes) for group in left)
+        yield f"  {rest:,} more, by {counted(len(left), 'other cause')}"
+    if typed is None or (len(commands) == len(groups) == 1):
+        return
+    every = None if report_file is None else typed.retrying_report(report_file)
+    secrets = ", with its password or token" if typed.lacks_secrets else ""
+    yield f"To retry what failed{secrets}:"
+    yield f"    {every or typed.repeated()}"
+
+
+def _group(group: FailureGroup) -> str:
+    """Return which targets failed for one cause, and the cause."""
+    cause = ended(printable(group.cause))
+    if len(group.outcomes) == 1:
+        return cause
+    ids = group.ids
+    shown = ", ".join(map(str, ids[:_IDS_SHOWN])) + (", ..." if len(ids) > _IDS_SHOWN else "")
+    which = f" ({shown})" if ids else ""
+    return f"{counted(len(group.outcomes), group.target)}{which}: {cause}"
+
+
+def _retrying(typed: TypedCommand, group: FailureGroup) -> str | None:
+    flag = {"task": "-t", "project": "--project-id"}.get(group.target)
+    return None if flag is None else typed.retrying(group.ids, flag)
+
+
+# --- what was made --------------------------------------------------------------------------------
+
+
+def _write_compared(report: RunReport) -> None:
+    """Write what differs between tasks and their copies, if some were compared."""
+    compared = [one.compared for one in report.outcomes if one.compared is not None]
+    if not compared:
+        return
+    different = sum(bool(one.differences) for one in compared)
+    output.write(
+        f"Compared with the source: {counted(len(compared), 'task')}, "
+        f"{different or 'none'} different."
+    )
+    rows = [(one.task, one.copy, *row) for one in compared for row in one.difference_rows]
+    if different:
+        output.table(
+            ("task", "copy", "differs in", "source", "target"),
+            rows,
+            numbers=("task", "copy", "source", "target"),
+        )
+
+
+def _new_ids(outcomes: Sequence[TaskOutcome], file: Path) -> str:
+    """Return the line that says which ids became which."""
+    made = [one for one in outcomes if one.new_id is not None]
+    made.sort(key=lambda one: one.task_id)
+    shown = [
+        f"{one.task_id or printable(repr(one.name))} -> {one.new_id}"
+        for one in made[:_NEW_IDS_SHOWN]
+    ]
+    if len(made) > len(shown):
+        shown.append(f"{len(made) - len(shown):,} more")
+    return f"New ids: {', '.join(shown) or 'none in this run'}. All: {file}"
