@@ -214,7 +214,7 @@ const Lines = {
     const room = Math.min(24, order.length);
     const most = printed || room;
     document.getElementById("runway").style.height = `${order.length * Report.LINE + 26}px`;
-    const first = printed ? 0 : Math.min(Math.floor(scroller.scrollTop / Report.LINE), order.length - room);
+    const first = printed ? 0 : Math.min(Math.ceil(scroller.scrollTop / Report.LINE), order.length - room);
     const rows = order.slice(first, first + most);
     // As they began, tasks in view are near each other in time. In other orders each begins at 0.
     const aligned = Lines.choice.value !== "start";
