@@ -47,6 +47,7 @@ from asynccvat.store.identity import (
     remember,
     server_in_words,
 )
+from asynccvat.store.last_run import LastRunNote
 from asynccvat.store.layout import Layout
 from asynccvat.store.lock import Lock
 from asynccvat.store.opening import find_layout, open_locked, remove_new, sync_leftovers
@@ -61,6 +62,7 @@ class BackupStore(BackupView):
 
     Attributes:
         failures: The targets that failed when they were backed up last.
+        last_run: The note of the last run.
         warnings: As of `BackupView`, and what could not be recovered.
     """
 
@@ -75,6 +77,7 @@ class BackupStore(BackupView):
         self.identity = identity
         self._lock = lock
         self.failures = FailedTasks(layout, self._threads, self._verify)
+        self.last_run = LastRunNote(layout, self._threads, self._verify)
         self._groups = GroupCommit(
             self._run_group,
             self._threads.limiter,

@@ -6,9 +6,11 @@ blocking work.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from asynccvat.core.inventory.usage import UsedRoom
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.backups import BackupReceipt, PartRecord, StoredBackup, backup_folder
@@ -21,6 +23,7 @@ from asynccvat.store.chunks import in_chunks
 from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.identity import backup_folders, is_unused
 from asynccvat.store.layout import Layout
+from asynccvat.store.usage import measure_backups
 
 _THREADS = 4
 
@@ -86,6 +89,14 @@ class BackupView:
             found += backups
             damaged += problems
         return tuple(sorted(found, key=_order)), tuple(sorted(damaged))
+
+    async def measure(self) -> Sequence[UsedRoom]:
+        """Measure all files of the destination, by use and target.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return await self._threads.run("measure", measure_backups, self._layout)
 
     async def members(self, receipt: BackupReceipt) -> tuple[MemberRecord, ...]:
         """Read the members of a backup as they were committed.

@@ -116,7 +116,7 @@ def _link(area: int, name: str, members: Iterable[MemberRecord], versions: int) 
                     continue
                 if _is_published(member, status, versions):
                     continue
-                with _made(_below(HISTORY, parent), area) as target:
+                with trees.made(_below(HISTORY, parent), dir_fd=area) as target:
                     _link_file(file, status, source, target)
         except OSError as error:
             # The user's file or link stands for a folder. Clearing moves it to the quarantine.
@@ -152,27 +152,13 @@ def _below(folder: str, path: str) -> str:
 
 
 @contextlib.contextmanager
-def _made(path: str, dir_fd: int) -> Iterator[int]:
-    """Open a folder, and make it and those above it if they are missing."""
-    with contextlib.ExitStack() as opened:
-        fd = dir_fd
-        for name in path.split("/"):
-            if files.lstat(name, dir_fd=fd) is None:
-                # Another task may keep its files at the same time.
-                with contextlib.suppress(FileExistsError):
-                    files.mkdir(name, dir_fd=fd)
-            fd = opened.enter_context(files.folder(name, dir_fd=fd))
-        yield fd
-
-
-@contextlib.contextmanager
 def _versions(layout: Layout, task_id: int) -> Iterator[int]:
     """Open the folder of a task's versions; make it durably if it is missing."""
     is_new = not trees.is_folder(HISTORY, dir_fd=layout.own)
-    with _made(HISTORY, layout.own) as all_versions:
+    with trees.made(HISTORY, dir_fd=layout.own) as all_versions:
         if is_new:
             layout.sync_folder(layout.own)
-        with _made(str(task_id), all_versions) as folder:
+        with trees.made(str(task_id), dir_fd=all_versions) as folder:
             layout.sync_folder(all_versions)
             yield folder
 

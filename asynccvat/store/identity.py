@@ -173,6 +173,15 @@ def read_identity(layout: Layout) -> DestinationIdentity | None:
         return None
 
 
+def find_identity(layout: Layout) -> DestinationIdentity | None:
+    """Return what a destination holds, by its own file or else by a receipt; None if nothing tells.
+
+    Raises:
+        ConfigError: A newer asynccvat wrote it.
+    """
+    return read_identity(layout) or _from_receipts(layout)
+
+
 def other_use(path: Path, found: DestinationIdentity) -> str:
     """Say that a destination holds backups and no mirror, or the other way round."""
     if found.holds == BACKUPS:

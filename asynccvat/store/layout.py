@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import stat
@@ -276,18 +277,18 @@ class Layout:
 
     def quarantine(self, name: str, *, dir_fd: int, folder: str) -> Path:
         """Move a file or folder into `kept/`, durably, and return its new path."""
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        folder = folder.replace("/", "-")
-        number = 1
-        while True:
-            kept_name = f"{folder}-{stamp}" + (f"-{number}" if number > 1 else "")
-            if files.lstat(kept_name, dir_fd=self.kept) is None:
-                break
-            number += 1
+        kept_name = self.free_kept_name(folder)
         files.rename(name, kept_name, dir_fd=dir_fd, new_dir_fd=self.kept)
         self.sync_folder(self.kept)
         self.sync_folder(dir_fd)
         return self.path / OWN_FOLDER / "kept" / kept_name
+
+    def free_kept_name(self, folder: str) -> str:
+        """Return a name in `kept/` that is free, for what was in a folder."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        name = f"{folder.replace('/', '-')}-{stamp}"
+        numbered = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+        return next(one for one in numbered if files.lstat(one, dir_fd=self.kept) is None)
 
 
 def parent_of(folder: str) -> str | None:

@@ -155,6 +155,19 @@ def acquire(dir_fd: int, path: Path, *, break_lock: bool = False) -> Lock:
         lock.release()
 
 
+def known_writer(dir_fd: int) -> LockOwner | None:
+    """Return the process that a lock names, unless it is known to have exited.
+
+    The text stays after a lock was released, so the process may have gone on to other work. The
+    lock itself is not tried: that would get in the way of a run that takes it at the same moment.
+    """
+    for name in (LOCK_NAME, EXCLUSIVE_NAME):
+        owner = _read_owner(dir_fd, name)
+        if owner is not None and not lock_owner.is_dead(owner):
+            return owner
+    return None
+
+
 def _flock(fd: int, path: Path, dir_fd: int) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

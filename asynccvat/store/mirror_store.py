@@ -39,11 +39,13 @@ from asynccvat.store.identity import (
     server_in_words,
 )
 from asynccvat.store.kept_archives import KeptArchives
+from asynccvat.store.last_run import LastRunNote
 from asynccvat.store.layout import NOT_THERE, Layout
 from asynccvat.store.lock import Lock
 from asynccvat.store.mirror_view import MirrorView
 from asynccvat.store.opening import find_layout, open_locked, remove_new, sync_leftovers
 from asynccvat.store.placement import check_place
+from asynccvat.store.put_aside import PutAside
 from asynccvat.store.replaced import ReplacedAnnotations
 from asynccvat.store.staging import KEEP_ABOVE, Staging, discard, new_staging
 
@@ -55,6 +57,8 @@ class MirrorStore(MirrorView):
         archives: The kept archives.
         replaced: The annotations that uploads replaced.
         failures: The tasks that failed when they were fetched last.
+        put_aside: What was put aside.
+        last_run: The note of the last run.
         warnings: As of `MirrorView`, and the files that recovery quarantined.
     """
 
@@ -71,6 +75,8 @@ class MirrorStore(MirrorView):
         self.archives = KeptArchives(layout, self._verify_lock)
         self.replaced = ReplacedAnnotations.of_mirror(layout, self._verify_lock)
         self.failures = FailedTasks(layout, self._threads, self._verify)
+        self.put_aside = PutAside(layout, self._threads, self._verify)
+        self.last_run = LastRunNote(layout, self._threads, self._verify)
         self._lock = lock
         self._groups = GroupCommit(
             self._run_group,

@@ -6,12 +6,13 @@ work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
 from msgspec.structs import replace
 
+from asynccvat.core.inventory.usage import UsedRoom
 from asynccvat.core.paths import NameRules
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
@@ -21,6 +22,8 @@ from asynccvat.store.chunks import in_chunks
 from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.identity import is_unused
 from asynccvat.store.layout import Layout
+from asynccvat.store.trees import ChangedMember
+from asynccvat.store.usage import measure_mirror
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -106,6 +109,28 @@ class MirrorView:
             states |= found
             self.warnings += problems
         return states
+
+    async def changed_members(
+        self, heads: Iterable[ReceiptHead]
+    ) -> dict[int, tuple[ChangedMember, ...]]:
+        """Name the members of receipts that are edited or missing, by task.
+
+        Raises:
+            StoreError: This process can read none of them.
+        """
+        changed: dict[int, tuple[ChangedMember, ...]] = {}
+        for found, problems in await self._in_chunks(survey.changed_members, list(heads)):
+            changed |= found
+            self.warnings += problems
+        return changed
+
+    async def measure(self, heads: Mapping[int, ReceiptHead]) -> list[UsedRoom]:
+        """Measure all files of the destination, by use and target.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return await self._threads.run("measure", measure_mirror, self._layout, heads)
 
     async def members(self, task_id: int) -> tuple[MemberRecord, ...]:
         """Read the members of a task's folder as they were committed.

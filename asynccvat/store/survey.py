@@ -16,6 +16,7 @@ from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, is_folder_name, receipt_name
+from asynccvat.store.trees import ChangedMember
 
 RECEIPTS = f"{OWN_FOLDER}/receipts"
 
@@ -58,22 +59,48 @@ def folder_states(
     Raises:
         OSError: This process can read none of them.
     """
-    states, problems = {}, []
+    changed, problems = changed_members(layout, heads)
+    states = {
+        head.task_id: trees.state_of(changed[head.task_id])
+        if head.task_id in changed
+        else FolderState.INTACT
+        for head in heads
+    }
+    return states, problems
+
+
+def changed_members(
+    layout: Layout, heads: Sequence[ReceiptHead]
+) -> tuple[dict[int, tuple[ChangedMember, ...]], list[str]]:
+    """Compare the folders of tasks with their receipts, and name the files that differ.
+
+    Returns:
+        The members that are edited or missing, by task, without the tasks that have none; and a
+        warning for each folder that could not be read. Its path is then empty, which stands for
+        the folder itself.
+
+    Raises:
+        OSError: This process can read none of them.
+    """
+    changed: dict[int, tuple[ChangedMember, ...]] = {}
+    problems = []
     for head in heads:
         try:
             members = layout.receipt(head.task_id).members
-            states[head.task_id] = trees.folder_state(head.folder, members, dir_fd=layout.dest)
+            found = tuple(trees.changed_members(head.folder, members, dir_fd=layout.dest))
         except StoreError:
             # Without its members, it is unknown whether it is intact.
-            states[head.task_id] = FolderState.MISSING
+            found = (("", FolderState.MISSING),)
         except OSError as error:
             if not _is_of_one(error):
                 raise
             # The user or the drive did that, not asynccvat. One folder does not stop the others.
-            states[head.task_id] = FolderState.EDITED
+            found = (("", FolderState.EDITED),)
             folder = layout.path / head.folder
             problems.append(str(disk_errors.explain(error, "check", folder, task_id=head.task_id)))
-    return states, problems
+        if found:
+            changed[head.task_id] = found
+    return changed, problems
 
 
 def _is_of_one(error: OSError) -> bool:

@@ -5,6 +5,7 @@ Every step goes through an open folder, and none follows a link.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -13,6 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.fs import files
+
+ChangedMember = tuple[str, FolderState]
+"""The path of a member that is not as its receipt says, and whether it is edited or missing."""
 
 _NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP})
 _NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
@@ -24,6 +28,20 @@ def is_folder(name: str, *, dir_fd: int) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
+@contextlib.contextmanager
+def made(path: str, *, dir_fd: int) -> Iterator[int]:
+    """Open a folder, and make it and those above it if they are missing."""
+    with contextlib.ExitStack() as opened:
+        fd = dir_fd
+        for name in path.split("/"):
+            if files.lstat(name, dir_fd=fd) is None:
+                # Another thread may make it at the same time.
+                with contextlib.suppress(FileExistsError):
+                    files.mkdir(name, dir_fd=fd)
+            fd = opened.enter_context(files.folder(name, dir_fd=fd))
+        yield fd
+
+
 def folder_state(name: str, members: Iterable[MemberRecord], *, dir_fd: int) -> FolderState:
     """Compare a folder with its receipt, by the size and time of each member.
 
@@ -33,34 +51,55 @@ def folder_state(name: str, members: Iterable[MemberRecord], *, dir_fd: int) -> 
         `MISSING` if the folder or a member is absent, or the folder is a link; `EDITED` if a
         member has another size or time, or is no regular file; `INTACT` otherwise.
     """
+    return state_of(changed_members(name, members, dir_fd=dir_fd))
+
+
+def state_of(changed: Iterable[ChangedMember]) -> FolderState:
+    """Return the state of a folder whose other members are as recorded."""
+    state = FolderState.INTACT
+    for _, found in changed:
+        if found is FolderState.MISSING:
+            return found
+        state = found
+    return state
+
+
+def changed_members(
+    name: str, members: Iterable[MemberRecord], *, dir_fd: int
+) -> Iterator[ChangedMember]:
+    """Compare a folder with its receipt, by the size and time of each member.
+
+    Yields:
+        The path of each member that is not as recorded, and whether it is edited or missing. The
+        path is empty if the folder itself is absent, or is a link.
+    """
     try:
         with files.folder(name, dir_fd=dir_fd) as fd:
-            return _members_state(members, fd)
+            yield from _changed_members(members, fd)
     except OSError as error:
-        if error.errno == errno.ENOENT or error.errno in _NOT_A_FOLDER:
-            return FolderState.MISSING
-        raise
+        if error.errno != errno.ENOENT and error.errno not in _NOT_A_FOLDER:
+            raise
+        yield "", FolderState.MISSING
 
 
-def _members_state(members: Iterable[MemberRecord], fd: int) -> FolderState:
-    state = FolderState.INTACT
+def _changed_members(members: Iterable[MemberRecord], fd: int) -> Iterator[ChangedMember]:
     real_parents = {""}
     for member in members:
         parent = member.path.rpartition("/")[0]
         if parent not in real_parents:
             # A link in the path would lead to files elsewhere.
             if not _all_folders(parent, real_parents, fd):
-                return _missing_below(parent, fd)
+                yield member.path, _missing_below(parent, fd)
+                continue
             real_parents.add(parent)
         try:
             status = files.lstat(member.path, dir_fd=fd)
         except NotADirectoryError:  # a parent was replaced just now
             status = None
         if status is None:
-            return FolderState.MISSING
-        if not is_as_recorded(member, status):
-            state = FolderState.EDITED
-    return state
+            yield member.path, FolderState.MISSING
+        elif not is_as_recorded(member, status):
+            yield member.path, FolderState.EDITED
 
 
 def _all_folders(path: str, known: set[str], fd: int) -> bool:

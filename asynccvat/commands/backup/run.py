@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from asynccvat.archives import ArchiveReader
@@ -26,6 +27,7 @@ from asynccvat.core.plans.backup import (
     newest,
 )
 from asynccvat.core.plans.mirror import Fetch, Keep, Refuse, Skip, longest_first
+from asynccvat.core.records.backup_settings import SettledSelection
 from asynccvat.core.records.backups import StoredBackup
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.core.selections.selection import Selection
@@ -35,6 +37,7 @@ from asynccvat.errors import AsyncCvatError, NotFoundError, StoreError
 from asynccvat.store import BackupStore
 from asynccvat.transfer.backup_files import BackupDestinations
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
+from asynccvat.transfer.last_runs import noted
 from asynccvat.transfer.orders import FetchOrder
 from asynccvat.transfer.outages import OF_EVERY_TASK
 from asynccvat.transfer.report import ReportBuilder
@@ -84,9 +87,22 @@ class BackupRun:
     async def _back_up(
         self, store: BackupStore, run: Run, report: ReportBuilder
     ) -> AsyncCvatError | None:
-        """Make the plan and carry it out. Returns the error that stopped it, if any did."""
+        """Settle what the run works with, and do it. Returns the error that stopped it."""
         began_at = _now()
         settled = await settle_with(store, self._selection, self._options)
+        work = partial(self._plan_and_fetch, store, settled, run, report, began_at=began_at)
+        return await noted(store.last_run, "backup", work, run, report)
+
+    async def _plan_and_fetch(
+        self,
+        store: BackupStore,
+        settled: SettledSelection,
+        run: Run,
+        report: ReportBuilder,
+        *,
+        began_at: str,
+    ) -> AsyncCvatError | None:
+        """Make the plan and carry it out. Returns the error that stopped it, if any did."""
         plan = await prepare(self._client, store, settled, self._options, emit=run.emit)
         run.plan = plan
         _pass_warnings(store, report)

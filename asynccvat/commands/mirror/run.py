@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -44,6 +45,7 @@ from asynccvat.errors import (
 from asynccvat.store import MirrorStore, Staging
 from asynccvat.transfer.dispatcher import Dispatcher, within_handles
 from asynccvat.transfer.folders import FolderDestination
+from asynccvat.transfer.last_runs import noted
 from asynccvat.transfer.orders import Destination, FetchOrder
 from asynccvat.transfer.outages import OF_EVERY_TASK
 from asynccvat.transfer.report import ReportBuilder
@@ -122,10 +124,19 @@ class MirrorRun:
     async def _mirror(
         self, store: MirrorStore, run: Run, report: ReportBuilder
     ) -> AsyncCvatError | None:
-        """Make the plan and carry it out. Returns the error that stopped it, if any did."""
+        """Settle what the run works with, and do it. Returns the error that stopped it."""
         settled = self.settled = await self._settle(store)
-        options = settled.options
         self._target = run.target = settled.spec.target
+        if self._is_repair:
+            return await self._plan_and_fetch(store, settled, run, report)
+        work = partial(self._plan_and_fetch, store, settled, run, report)
+        return await noted(store.last_run, "mirror", work, run, report)
+
+    async def _plan_and_fetch(
+        self, store: MirrorStore, settled: Settled, run: Run, report: ReportBuilder
+    ) -> AsyncCvatError | None:
+        """Make the plan and carry it out. Returns the error that stopped it, if any did."""
+        options = settled.options
         plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
         self._tasks_of_jobs = {
             task.id: task.task_id for task in plan_.listing.tasks if isinstance(task, JobAsTask)

@@ -34,6 +34,7 @@ from asynccvat.store.identity import (
     read_identity,
 )
 from asynccvat.store.kept_archives import archived_tasks
+from asynccvat.store.last_run import LAST_RUN_NAME
 from asynccvat.store.layout import (
     INTENT,
     NOT_THERE,
@@ -50,7 +51,7 @@ from asynccvat.store.opening import GITIGNORE, find_layout
 _OURS = frozenset(
     {
         *("archives", HISTORY, IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
-        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE, FAILED_NAME),
+        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE, FAILED_NAME, LAST_RUN_NAME),
     }
 )
 _PART = ".part"

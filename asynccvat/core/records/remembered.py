@@ -162,13 +162,7 @@ class Settled:
 
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
-        lasting = self.remembered.selection
-        parts = [tasks_in_words(lasting, self.spec.target)] if lasting is not None else []
-        for setting in _SETTINGS:
-            value = getattr(self.remembered, setting.name)
-            if setting.always or value not in (None, setting.default):
-                parts.append(setting.words(value))
-        text = ", ".join(parts)
+        text = remembered_in_words(self.remembered)
         if narrowed := narrowed_in_words(self.selection):
             text += f"; this run: {narrowed}"
         if self.ignored_project is not None:
@@ -233,6 +227,17 @@ class Wanted:
     def with_format(self, name: str) -> Wanted:
         """Return this with the exact name of the format that was given."""
         return replace(self, given=msgspec.structs.replace(self.given, format=name))
+
+
+def remembered_in_words(remembered: Remembered) -> str:
+    """Describe what a destination remembers, in one line."""
+    lasting, target = remembered.selection, TargetKind.of_plural(remembered.target)
+    parts = [tasks_in_words(lasting, target)] if lasting is not None else []
+    for setting in _SETTINGS:
+        value = getattr(remembered, setting.name)
+        if value is not None and (setting.always or value != setting.default):
+            parts.append(setting.words(value))
+    return ", ".join(parts)
 
 
 def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -> Settled:

@@ -54,16 +54,21 @@ class ReplacedState:
 
 def replaced_states(names: Iterable[str], task_id: int) -> tuple[ReplacedState, ...]:
     """Return the states of a task among the names in a folder, the newest first."""
-    found = []
-    for name in names:
-        match = _NAME.fullmatch(name)
-        if match is not None and int(match[1]) == task_id:
-            try:
-                at = datetime.strptime(match[2], _TIME).replace(tzinfo=UTC)
-            except ValueError:
-                continue  # a file of the user's with a similar name
-            found.append(ReplacedState(task_id, at, own=match[3] is not None))
-    return tuple(sorted(found, key=lambda state: state.at, reverse=True))
+    found = (state_of_name(name) for name in names if name.startswith(f"{task_id}-"))
+    states = [state for state in found if state is not None]
+    return tuple(sorted(states, key=lambda state: state.at, reverse=True))
+
+
+def state_of_name(name: str) -> ReplacedState | None:
+    """Return the state whose file has this name; None if it is another file."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        at = datetime.strptime(match[2], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None  # a file of the user's with a similar name
+    return ReplacedState(int(match[1]), at, own=match[3] is not None)
 
 
 def next_state(

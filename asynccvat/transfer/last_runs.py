@@ -1,0 +1,63 @@
+"""Note in a destination when a run begins, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from asynccvat.core.records.last_run import LastRun, ended
+from asynccvat.errors import AsyncCvatError, StoreError
+from asynccvat.store.last_run import LastRunNote
+from asynccvat.transfer.report import ReportBuilder
+from asynccvat.transfer.run import Run
+
+
+async def noted(
+    note: LastRunNote,
+    verb: str,
+    work: Callable[[], Awaitable[AsyncCvatError | None]],
+    run: Run,
+    report: ReportBuilder,
+) -> AsyncCvatError | None:
+    """Do a run's work, and note its begin and its end.
+
+    A note that cannot be written stops nothing: the run itself will meet the same obstacle.
+
+    Args:
+        note: Where to note it.
+        verb: What runs.
+        work: Returns the error that stopped it early, if any did.
+        run: The run, for its plan.
+        report: The outcomes so far.
+    """
+    begun = LastRun(verb=verb, began_at=_now())
+    with contextlib.suppress(StoreError):
+        await note.write(begun)
+    stopped_by: AsyncCvatError | None = None
+    interrupted = True
+    try:
+        stopped_by = await work()
+        interrupted = False
+    except AsyncCvatError as error:
+        stopped_by = error
+        raise
+    finally:
+        plan = run.plan
+        whole = plan is not None and plan.listing.complete and plan.guard is None
+        with contextlib.suppress(StoreError):
+            await note.write(
+                ended(
+                    begun,
+                    report.outcomes,
+                    at=_now(),
+                    whole=whole,
+                    interrupted=interrupted,
+                    error=stopped_by,
+                )
+            )
+    return stopped_by
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
