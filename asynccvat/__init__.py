@@ -32,6 +32,9 @@ Verbs, each a coroutine that returns a report
     delete          delete tasks or projects at the server (DeleteOptions); read_delete_plan
     login           keep a token for later runs; logout, whoami, saved_logins
     verify          compare the files of a mirror with its receipts, and repair them
+    status, diff    what is here, offline; what a mirror would do now
+    disk_usage      the room that a destination takes, by use and task
+    kept            what was put aside; restore_kept, purge_kept
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
 Plans and runs
@@ -100,6 +103,12 @@ if TYPE_CHECKING:
     from asynccvat.api.downloads import download_many as download_many
     from asynccvat.api.downloads import open_download as open_download
     from asynccvat.api.downloads import plan_download as plan_download
+    from asynccvat.api.inventory import diff as diff
+    from asynccvat.api.inventory import disk_usage as disk_usage
+    from asynccvat.api.inventory import kept as kept
+    from asynccvat.api.inventory import purge_kept as purge_kept
+    from asynccvat.api.inventory import restore_kept as restore_kept
+    from asynccvat.api.inventory import status as status
     from asynccvat.api.logins import login as login
     from asynccvat.api.logins import logout as logout
     from asynccvat.api.logins import saved_logins as saved_logins
@@ -179,6 +188,14 @@ _MODULES = ("errors", "events", "models", "progress")
 _NAMES_OF = {
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),
+    "asynccvat.api.inventory": (
+        "diff",
+        "disk_usage",
+        "kept",
+        "purge_kept",
+        "restore_kept",
+        "status",
+    ),
     "asynccvat.api.logins": ("login", "logout", "saved_logins", "whoami"),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),

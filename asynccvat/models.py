@@ -7,6 +7,10 @@ They are here by name for annotations and `match`. The classes that programs mak
 from __future__ import annotations
 
 from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
+from asynccvat.core.inventory.difference import Difference, ReasonGroup
+from asynccvat.core.inventory.kept import KeptItem, KeptKind, KeptTotal, RestoredItem
+from asynccvat.core.inventory.status import ChangedFile, DestinationStatus, FormatCount
+from asynccvat.core.inventory.usage import DiskUsage, Room, RoomOwner, TargetRoom, Use
 from asynccvat.core.logins import Account, LoginResult, SavedLogin, SavedLogins, TokenStore
 from asynccvat.core.models import (
     About,
@@ -30,7 +34,7 @@ from asynccvat.core.plans.create import CreatePlan, CreateReason, CreateStep, Cr
 from asynccvat.core.plans.delete import DeletePlan, DeleteReason
 from asynccvat.core.plans.download import DownloadPlan
 from asynccvat.core.plans.import_dataset import DatasetPlan, DatasetReason
-from asynccvat.core.plans.mirror import Plan, Reason
+from asynccvat.core.plans.mirror import FolderState, Plan, Reason
 from asynccvat.core.plans.restore import RestorePlan, RestoreReason
 from asynccvat.core.plans.upload import UploadPlan, UploadReason
 from asynccvat.core.problems import FileState, ProblemKind, VerifyProblem
@@ -40,6 +44,7 @@ from asynccvat.core.records.backups import (
     StoredBackup,
     TargetState,
 )
+from asynccvat.core.records.last_run import LastRun, RunEnd
 from asynccvat.core.requests import (
     Cancellation,
     Operation,
@@ -65,6 +70,7 @@ __all__ = [
     "BackupReceipt",
     "BackupSpec",
     "Cancellation",
+    "ChangedFile",
     "CloudPlan",
     "CloudReason",
     "CloudStorage",
@@ -79,14 +85,23 @@ __all__ = [
     "DatasetReason",
     "DeletePlan",
     "DeleteReason",
+    "DestinationStatus",
+    "Difference",
+    "DiskUsage",
     "DownloadPlan",
     "Expire",
     "FailedOutcome",
     "FileState",
+    "FolderState",
     "Format",
+    "FormatCount",
     "Formats",
     "FullReason",
     "Job",
+    "KeptItem",
+    "KeptKind",
+    "KeptTotal",
+    "LastRun",
     "LoginResult",
     "Operation",
     "Owner",
@@ -95,15 +110,21 @@ __all__ = [
     "Project",
     "QueueStall",
     "Reason",
+    "ReasonGroup",
     "RequestAccepted",
     "RequestStatus",
     "RestorePlan",
     "RestoreReason",
+    "RestoredItem",
+    "Room",
+    "RoomOwner",
+    "RunEnd",
     "SavedLogin",
     "SavedLogins",
     "ServerRequest",
     "StoredBackup",
     "TargetKind",
+    "TargetRoom",
     "TargetState",
     "Task",
     "TaskAnnotations",
@@ -112,6 +133,7 @@ __all__ = [
     "TokenStore",
     "UploadPlan",
     "UploadReason",
+    "Use",
     "User",
     "VerifyProblem",
     "WatchState",

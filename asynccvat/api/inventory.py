@@ -14,11 +14,11 @@ from asynccvat.commands.inventory import kept as put_aside
 from asynccvat.commands.inventory.opening import mirror_at
 from asynccvat.commands.inventory.status import read_status
 from asynccvat.commands.inventory.usage import read_usage
+from asynccvat.core.inventory.difference import Difference
 from asynccvat.core.inventory.kept import KeptItem, KeptKind, RestoredItem
 from asynccvat.core.inventory.status import DestinationStatus
 from asynccvat.core.inventory.usage import DiskUsage
-from asynccvat.core.options import MirrorOptions
-from asynccvat.core.plans.mirror import Plan
+from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.errors import ConfigError
 
 
@@ -34,11 +34,13 @@ async def status(dest: PathText) -> DestinationStatus:
     return await read_status(checked_path(dest))
 
 
-async def diff(client: CvatClient, dest: PathText, *, options: MirrorOptions | None = None) -> Plan:
-    """Plan what a mirror of a destination would do now, from what the destination remembers.
+async def diff(
+    client: CvatClient, dest: PathText, *, options: MirrorOptions | None = None
+) -> Difference:
+    """Compare a mirror with its server: what a mirror would do now, and why.
 
-    It is `plan_mirror`, except that the destination has to be a mirror already. Nothing is
-    changed, here or at the server. `Plan.is_current` tells whether nothing would be done.
+    The plan is that of `plan_mirror`, from what the destination remembers. Nothing is changed, here
+    or at the server.
 
     Args:
         client: The server.
@@ -54,7 +56,7 @@ async def diff(client: CvatClient, dest: PathText, *, options: MirrorOptions | N
     path = checked_path(dest)
     async with mirror_at(path, doing="compare"):
         pass
-    return await plan_mirror(client, path, options=options)
+    return Difference.of(await plan_mirror(client, path, options=options))
 
 
 async def disk_usage(dest: PathText) -> DiskUsage:

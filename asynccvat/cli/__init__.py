@@ -24,11 +24,14 @@ from asynccvat.cli.commands.copy import copy
 from asynccvat.cli.commands.create import create
 from asynccvat.cli.commands.delete import delete
 from asynccvat.cli.commands.demo import demo
+from asynccvat.cli.commands.diff import diff
 from asynccvat.cli.commands.download import download
+from asynccvat.cli.commands.du import du
 from asynccvat.cli.commands.export_to_cloud import cloud_storages, export_to_cloud
 from asynccvat.cli.commands.help import help_
 from asynccvat.cli.commands.import_dataset import import_dataset
 from asynccvat.cli.commands.inspect import formats, task_info
+from asynccvat.cli.commands.kept import kept
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
 from asynccvat.cli.commands.login import login
 from asynccvat.cli.commands.logout import logout
@@ -38,6 +41,7 @@ from asynccvat.cli.commands.requests import requests
 from asynccvat.cli.commands.restore import restore
 from asynccvat.cli.commands.run import run
 from asynccvat.cli.commands.simulate import simulate
+from asynccvat.cli.commands.status import status
 from asynccvat.cli.commands.upload import upload
 from asynccvat.cli.commands.verify import verify
 from asynccvat.cli.commands.watch import watch
@@ -114,7 +118,11 @@ _COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "formats": formats,
         "cloud-storages": cloud_storages,
         "backups": backups,
+        "status": status,
+        "diff": diff,
         "verify": verify,
+        "du": du,
+        "kept": kept,
         "report": report,
     },
     "Set up and serve": {

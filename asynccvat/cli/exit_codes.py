@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
 MEANINGS = {
     ExitCode.DONE: "everything was done",
     ExitCode.SOME_FAILED: "some tasks failed or do not exist, `delete` passed some over, "
-    "`verify` or `backups` found something wrong, or the sides of a `copy` differ",
+    "`verify` or `backups` found something wrong, or the sides of a `copy` or a `diff` differ",
     ExitCode.USAGE: "wrong usage or configuration",
     ExitCode.NOT_ALLOWED: "authentication or permission",
     ExitCode.UNREACHABLE: "the server is unreachable or out of order",

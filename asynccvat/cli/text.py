@@ -5,7 +5,7 @@ from __future__ import annotations
 from asynccvat.core.texts import printable
 from asynccvat.core.units import number_of_bytes
 
-__all__ = ["counted", "ended", "number_of_bytes", "printable", "span"]
+__all__ = ["age", "counted", "ended", "number_of_bytes", "printable", "span"]
 
 
 def span(seconds: float) -> str:
@@ -18,6 +18,14 @@ def span(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def age(seconds: float) -> str:
+    """Format how long ago something was: `45 s`, `12 min`, `3 h`, `12 d`."""
+    for length, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length):,} {unit}"
+    return f"{max(0, int(seconds))} s"
 
 
 def counted(count: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from asynccvat.core.inventory.kept import by_flat_name
-from asynccvat.core.inventory.usage import OF_OWN_FOLDERS, Owner, Use, UsedRoom, owner_of
+from asynccvat.core.inventory.usage import OF_OWN_FOLDERS, RoomOwner, Use, UsedRoom, owner_of
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.backups import target_of
 from asynccvat.core.records.receipts import ReceiptHead
@@ -31,10 +31,10 @@ class _Counter:
     """Adds up files, each once."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Use, Owner | None], list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._found: dict[tuple[Use, RoomOwner | None], list[int]] = defaultdict(lambda: [0, 0, 0])
         self._seen: set[tuple[int, int]] = set()
 
-    def add(self, name: str, dir_fd: int, use: Use, owner: Owner | None = None) -> None:
+    def add(self, name: str, dir_fd: int, use: Use, owner: RoomOwner | None = None) -> None:
         """Add a file, or all files of a folder. What disappears meanwhile is not counted."""
         with contextlib.suppress(FileNotFoundError):
             status = files.lstat(name, dir_fd=dir_fd)
@@ -47,7 +47,7 @@ class _Counter:
                 for one in files.names(fd, ordered=False):
                     self.add(one, fd, use, owner)
 
-    def _add_file(self, status: os.stat_result, use: Use, owner: Owner | None) -> None:
+    def _add_file(self, status: os.stat_result, use: Use, owner: RoomOwner | None) -> None:
         if status.st_nlink > 1:
             key = (status.st_dev, status.st_ino)
             if key in self._seen:
@@ -74,7 +74,7 @@ def measure_mirror(layout: Layout, heads: Mapping[int, ReceiptHead]) -> list[Use
         heads: The receipts, by id.
     """
     counter = _Counter()
-    owners = {head.folder: Owner(head.target, head.task_id) for head in heads.values()}
+    owners = {head.folder: RoomOwner(head.target, head.task_id) for head in heads.values()}
     _add_folders(counter, layout, owners)
     flat = by_flat_name(heads)
     target = next((head.target for head in heads.values()), TargetKind.TASK)
@@ -92,14 +92,16 @@ def measure_mirror(layout: Layout, heads: Mapping[int, ReceiptHead]) -> list[Use
 def measure_backups(layout: Layout) -> list[UsedRoom]:
     """Measure the files of a destination of backups, by use and target."""
     counter = _Counter()
-    owners = {name: Owner(*found) for name in backup_folders(layout) if (found := target_of(name))}
+    owners = {
+        name: RoomOwner(*found) for name in backup_folders(layout) if (found := target_of(name))
+    }
     _add_folders(counter, layout, owners)
     for name in files.names(layout.own):
         counter.add(name, layout.own, OF_OWN_FOLDERS.get(name, Use.RECORDS))
     return counter.rooms()
 
 
-def _add_folders(counter: _Counter, layout: Layout, owners: Mapping[str, Owner]) -> None:
+def _add_folders(counter: _Counter, layout: Layout, owners: Mapping[str, RoomOwner]) -> None:
     """Add what lies in a destination outside of `.asynccvat`.
 
     Args:

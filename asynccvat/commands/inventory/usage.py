@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asynccvat.commands.inventory.opening import identify, is_of_backups
-from asynccvat.core.inventory.usage import DiskUsage, Owner, add_up
+from asynccvat.core.inventory.usage import DiskUsage, RoomOwner, add_up
 from asynccvat.store import BackupStore, MirrorStore
 
 
@@ -20,11 +20,13 @@ async def read_usage(dest: Path) -> DiskUsage:
     if is_of_backups(identity):
         async with BackupStore.open(dest, read_only=True) as backup_store:
             backups = await backup_store.list()
-            names = {Owner(one.receipt.target, one.receipt.id): one.receipt.name for one in backups}
+            names = {
+                RoomOwner(one.receipt.target, one.receipt.id): one.receipt.name for one in backups
+            }
             return add_up(str(dest), await backup_store.measure(), names)
     async with MirrorStore.open(
         dest, origin=identity.origin, organization=identity.organization, read_only=True
     ) as store:
         heads = await store.receipts()
-        names = {Owner(head.target, head.task_id): head.task_name for head in heads.values()}
+        names = {RoomOwner(head.target, head.task_id): head.task_name for head in heads.values()}
         return add_up(str(dest), await store.measure(heads), names)

@@ -90,11 +90,6 @@ class RestoredItem(msgspec.Struct, frozen=True, kw_only=True):
         return {**self.item.to_json(), "folder": self.folder, "put_aside": self.put_aside}
 
 
-def kept_json(items: Iterable[KeptItem | RestoredItem]) -> dict[str, Any]:
-    """Return items as one JSON document, with a schema version."""
-    return {"version": 1, "items": [item.to_json() for item in items]}
-
-
 class KeptTotal(msgspec.Struct, frozen=True):
     """How much was put aside for one reason: number of items, of files and of bytes."""
 

@@ -49,7 +49,7 @@ OF_OWN_FOLDERS: Mapping[str, Use] = {
 """The folders in `.asynccvat` that have a use of their own."""
 
 
-class Owner(msgspec.Struct, frozen=True):
+class RoomOwner(msgspec.Struct, frozen=True):
     """The task, project or job that files belong to."""
 
     target: TargetKind
@@ -79,7 +79,7 @@ class UsedRoom(Room, frozen=True, kw_only=True):
     """
 
     use: Use
-    owner: Owner | None = None
+    owner: RoomOwner | None = None
 
 
 class TargetRoom(Room, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ class TargetRoom(Room, frozen=True, kw_only=True):
         uses: Bytes by use.
     """
 
-    owner: Owner
+    owner: RoomOwner
     name: str
     uses: Mapping[Use, int]
 
@@ -131,7 +131,7 @@ class DiskUsage:
         }
 
 
-def add_up(path: str, rooms: Iterable[UsedRoom], names: Mapping[Owner, str]) -> DiskUsage:
+def add_up(path: str, rooms: Iterable[UsedRoom], names: Mapping[RoomOwner, str]) -> DiskUsage:
     """Add up measured files by use, and by target.
 
     Args:
@@ -140,7 +140,7 @@ def add_up(path: str, rooms: Iterable[UsedRoom], names: Mapping[Owner, str]) -> 
         names: The names of targets, by receipts.
     """
     by_use: dict[Use, list[UsedRoom]] = defaultdict(list)
-    by_owner: dict[Owner, list[UsedRoom]] = defaultdict(list)
+    by_owner: dict[RoomOwner, list[UsedRoom]] = defaultdict(list)
     for room in rooms:
         by_use[room.use].append(room)
         if room.owner is not None:
@@ -176,7 +176,7 @@ def _record(room: Room) -> dict[str, int]:
 
 def owner_of(
     use: Use, name: str, target: TargetKind, folders: Mapping[str, ReceiptHead]
-) -> Owner | None:
+) -> RoomOwner | None:
     """Return the target that an entry of one of our own folders belongs to, None if unknown.
 
     Args:
@@ -190,4 +190,4 @@ def owner_of(
     else:
         found = _LEADING_ID.match(name)
         target_id = None if found is None else int(found[1])
-    return None if target_id is None else Owner(target, target_id)
+    return None if target_id is None else RoomOwner(target, target_id)

@@ -1,0 +1,111 @@
+"""`asynccvat du`: the room that a folder takes, by use or by task."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import asynccvat
+from asynccvat.cli import output, signals
+from asynccvat.cli.command import command
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.text import counted, number_of_bytes
+
+if TYPE_CHECKING:
+    from asynccvat.models import DiskUsage
+
+
+class Grouping(StrEnum):
+    """What the room is added up by."""
+
+    USE = "use"
+    TARGET = "target"
+
+
+@command
+def du(
+    shared: SharedOptions,
+    *,
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The folder of a mirror, or of backups.")
+    ],
+    by: Annotated[
+        Grouping,
+        typer.Option("--by", help="Add up by use, or by target: task, project or job."),
+    ] = Grouping.USE,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="Show only the N largest targets."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON document to stdout.")
+    ] = False,
+) -> int:
+    """Show the room that DEST takes: current files, archives, history, what was put aside; offline.
+
+    A file with several names is counted once.
+
+    For example:
+
+    asynccvat du data/
+
+    asynccvat du data/ --by target --limit 20
+    """
+    del shared  # no server is asked
+    if limit is not None and by is Grouping.USE:
+        raise typer.BadParameter("it needs --by target.", param_hint="--limit")
+    found = signals.run(lambda: asynccvat.disk_usage(destination))
+    if as_json:
+        output.write_json(found.to_json())
+    elif by is Grouping.USE:
+        _by_use(found)
+    else:
+        _by_target(found, limit)
+    if not as_json:
+        total = found.total
+        output.remark(
+            f"{destination}: {counted(total.files, 'file')}, {number_of_bytes(total.bytes)}, "
+            f"{number_of_bytes(total.allocated)} on disk"
+        )
+    return ExitCode.DONE
+
+
+def _by_use(found: DiskUsage) -> None:
+    output.table(
+        ("use", "files", "size", "on disk"),
+        [
+            (
+                str(use),
+                f"{room.files:,}",
+                number_of_bytes(room.bytes),
+                number_of_bytes(room.allocated),
+            )
+            for use, room in found.uses.items()
+        ],
+        numbers=("files", "size", "on disk"),
+    )
+
+
+def _by_target(found: DiskUsage, limit: int | None) -> None:
+    uses = [use for use in found.uses if any(use in one.uses for one in found.targets)]
+    output.table(
+        ("target", "id", "files", "size", "on disk", *map(str, uses), "name"),
+        [
+            (
+                str(one.owner.target),
+                one.owner.target_id,
+                f"{one.files:,}",
+                number_of_bytes(one.bytes),
+                number_of_bytes(one.allocated),
+                *(number_of_bytes(one.uses[use]) if use in one.uses else None for use in uses),
+                one.name,
+            )
+            for one in found.targets[:limit]
+        ],
+        numbers=("id", "files", "size", "on disk", *map(str, uses)),
+        wraps=("name",),
+    )
