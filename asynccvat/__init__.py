@@ -30,7 +30,7 @@ Verbs, each a coroutine that returns a report
     create          make tasks from images, videos and zips (CreateOptions)
     copy            copy tasks to another server or organization (CopyOptions)
     delete          delete tasks or projects at the server (DeleteOptions); read_delete_plan
-    login           keep a token for later runs; logout, whoami, saved_logins
+    login           keep a token for later runs; logout, whoami, saved_logins, write_settings
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
     disk_usage      the room that a destination takes, by use and task
@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from asynccvat.api.restores import plan_restore_annotations as plan_restore_annotations
     from asynccvat.api.restores import restore as restore
     from asynccvat.api.restores import restore_annotations as restore_annotations
+    from asynccvat.api.settings_files import write_settings as write_settings
     from asynccvat.api.undo_uploads import open_undo_upload as open_undo_upload
     from asynccvat.api.undo_uploads import plan_undo_upload as plan_undo_upload
     from asynccvat.api.undo_uploads import undo_upload as undo_upload
@@ -197,6 +198,7 @@ _NAMES_OF = {
         "status",
     ),
     "asynccvat.api.logins": ("login", "logout", "saved_logins", "whoami"),
+    "asynccvat.api.settings_files": ("write_settings",),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
     "asynccvat.api.backups": ("backup", "list_backups", "open_backup", "plan_backup"),

@@ -53,6 +53,7 @@ from asynccvat.core.requests import (
     ServerRequest,
 )
 from asynccvat.core.scheduling.stalls import QueueStall
+from asynccvat.core.settings_text import SettingsChoices
 from asynccvat.core.specs import BackupSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.watching.rounds import FullReason, TaskFailure
@@ -122,6 +123,7 @@ __all__ = [
     "SavedLogin",
     "SavedLogins",
     "ServerRequest",
+    "SettingsChoices",
     "StoredBackup",
     "TargetKind",
     "TargetRoom",

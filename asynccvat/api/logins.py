@@ -121,7 +121,7 @@ async def login(
         made=made,
         organization=account.organization,
         saved=datetime.now(UTC),
-        **_certificates(client),
+        **certificates_of(client),
     )
     try:
         await in_thread(files.save, saved, value)
@@ -246,8 +246,8 @@ def _local_user() -> str:
         return ""
 
 
-def _certificates(client: CvatClient) -> dict[str, Any]:
-    """Return how a client checks certificates and shows its own, as fields of a login."""
+def certificates_of(client: CvatClient) -> dict[str, Any]:
+    """Return how a client checks certificates and shows its own, by the names of the settings."""
     options = internals(client).options
     return {
         "ca_bundle": None if isinstance(options.verify, bool) else _absolute(options.verify),

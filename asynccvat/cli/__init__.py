@@ -30,6 +30,7 @@ from asynccvat.cli.commands.du import du
 from asynccvat.cli.commands.export_to_cloud import cloud_storages, export_to_cloud
 from asynccvat.cli.commands.help import help_
 from asynccvat.cli.commands.import_dataset import import_dataset
+from asynccvat.cli.commands.init import init
 from asynccvat.cli.commands.inspect import formats, task_info
 from asynccvat.cli.commands.kept import kept
 from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
@@ -129,6 +130,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "login": login,
         "logout": logout,
         "whoami": whoami,
+        "init": init,
         "check-connection": check_connection,
         "run": run,
         "help": help_,

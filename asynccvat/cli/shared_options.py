@@ -149,24 +149,29 @@ class SharedOptions:
         """Whether retries and the causes of errors are shown."""
         return self.verbosity > 0
 
-    def settings(self, *, saved: bool = True) -> Settings:
+    def settings(self, destination: Path | None = None) -> Settings:
         """Combine these options with the environment and settings files; call it once.
 
         Warnings go to stderr. `client_for` asks for a user name or password that is missing.
 
         Args:
-            saved: Whether saved logins are used.
+            destination: The folder that the command works on, None for none.
 
         Raises:
             ConfigError: A setting is missing or unusable.
         """
-        settings = self.settings_for({}, self.given_password(), saved=saved)
+        settings = self.settings_for({}, self.given_password(), destination=destination)
         for warning in settings.warnings:
             output.remark(f"warning: {warning}")
         return settings
 
     def settings_for(
-        self, named: Mapping[str, SettingValue], password: str | None, *, saved: bool = True
+        self,
+        named: Mapping[str, SettingValue],
+        password: str | None,
+        *,
+        destination: Path | None = None,
+        saved: bool = True,
     ) -> Settings:
         """Return the settings for a step of a run file, which may name a server itself.
 
@@ -175,6 +180,7 @@ class SharedOptions:
         Args:
             named: What the step names. These options win over it; it wins over all else.
             password: What `given_password` returned.
+            destination: The folder that the command works on, None for none.
             saved: Whether saved logins are used.
 
         Raises:
@@ -197,6 +203,7 @@ class SharedOptions:
             proxy=self.proxy,
             config=self.config,
             profile=self.profile,
+            destination=destination,
             saved=saved,
         )
         self.check_pasted(settings)

@@ -19,6 +19,7 @@ from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environm
 from asynccvat.core.wire.urls import PageUrl, same_server
 from asynccvat.errors import ConfigError, NoServerError
 from asynccvat.settings.connection import ConnectionSettings, read_connection
+from asynccvat.settings.destinations import FILE_NAME, recorded_server
 from asynccvat.settings.values import FLAGS, SECRETS, TRUST, SettingValue
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def load_settings(
     named: Mapping[str, SettingValue] | None = None,
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    destination: Path | None = None,
     profiles: Path | None = None,
     logins: Path | None = None,
     saved: bool = True,
@@ -133,7 +135,10 @@ def load_settings(
     A login also gives the organization and the certificates that it was made with, for its server
     only, where no other place names them.
 
-    A file of `DEFAULT_FILES` may come with a folder that somebody else made. So if it names the
+    With a `destination`, its own `server.yaml` goes before the files of `DEFAULT_FILES`. And if no
+    place names a server, the login for the server of its tasks goes before the default one.
+
+    A file that is only found may come with a folder that somebody else made. So if it names the
     server, no secret of another place goes there. And only with its own server may it say how
     certificates are checked.
 
@@ -150,13 +155,14 @@ def load_settings(
         client_key: `--client-key`.
         proxy: `--proxy`.
         config: `--config`: the YAML file. By default the file that `CVAT_SERVER_CONFIG` names,
-            else the first of `DEFAULT_FILES` that exists.
+            else that of the destination, else the first of `DEFAULT_FILES` that exists.
         profile: `--profile`: the name of a saved login or profile.
         named: The settings that the work itself names, such as a step of a run file. If they
             include a server, places that name another server are ignored, so that no secret is
             sent to a server that it was not meant for.
         environment: The environment's variables; those of the process by default.
         directory: The folder of the default files; the working directory by default.
+        destination: The folder that the command works on, None for none.
         profiles: The file of saved profiles; that of CVAT's own tools by default. It is read only
             if it can change the result.
         logins: The list of saved logins; that of the user by default, and none with `profiles`.
@@ -204,7 +210,7 @@ def load_settings(
     if profile is not None:
         chosen = _named_profile(profile, places, given)
         given |= chosen.access
-    file, found = _config_file(config, variables, directory or Path())
+    file, found = _config_file(config, variables, directory or Path(), destination)
     of_file, warnings = _of_file(file)
     layers = [
         given,
@@ -218,7 +224,7 @@ def load_settings(
     if named and "url" in named:
         layers = _about_one_server(layers)
     if chosen is None and saved:
-        chosen = _missing(places, layers)
+        chosen = _missing(places, layers, destination)
     layers.append(_saved_layer(chosen, layers))
     _choose_credentials(layers)
     warnings = (*warnings, *_expiry(chosen, layers))
@@ -296,7 +302,9 @@ def _named_profile(name: str, places: _Saved, given: _Layer) -> Profile:
     return places.read().named(name)
 
 
-def _missing(places: _Saved, above: list[_Layer]) -> Profile | SettingValue | None:
+def _missing(
+    places: _Saved, above: list[_Layer], destination: Path | None
+) -> Profile | SettingValue | None:
     """Return the login, or the server alone, that adds what is missing; else read nothing."""
     server = next((layer["url"] for layer in above if "url" in layer), None)
     known = any(_CREDENTIALS & layer.keys() for layer in above)
@@ -305,6 +313,9 @@ def _missing(places: _Saved, above: list[_Layer]) -> Profile | SettingValue | No
     profiles = places.read()
     if server is not None:
         return profiles.for_server(server.text)
+    held = None if known or destination is None else recorded_server(destination)
+    if held is not None and (fitting := profiles.for_destination(*held)) is not None:
+        return fitting
     if not known and profiles.default is not None:
         return profiles.saved[profiles.default]
     return profiles.default_server
@@ -464,14 +475,18 @@ def _boolean(value: SettingValue) -> bool:
 
 
 def _config_file(
-    config: Path | None, environment: Mapping[str, str], directory: Path
+    config: Path | None,
+    environment: Mapping[str, str],
+    directory: Path,
+    destination: Path | None,
 ) -> tuple[Path | None, bool]:
     """Return the YAML file, and whether it was only found rather than named by the user."""
     if config is not None:
         return config, False
     if environment.get(CONFIG_VARIABLE):
         return Path(environment[CONFIG_VARIABLE]), False
-    for name in DEFAULT_FILES:
-        if (path := directory / name).is_file():
+    own = () if destination is None else (destination / FILE_NAME,)
+    for path in (*own, *(directory / name for name in DEFAULT_FILES)):
+        if path.is_file():
             return path, True
     return None, False

@@ -56,6 +56,11 @@ class Profile:
         """All of it as settings. Blocks."""
         return self.access | dict(self.more)
 
+    @property
+    def organization(self) -> str | None:
+        """The organization that was saved with it, None for none."""
+        return self.more["organization"].text if "organization" in self.more else None
+
     def is_for(self, url: str) -> bool:
         """Whether the profile's server has this address, in any spelling."""
         return same_server(self.server.text, url)
@@ -113,6 +118,18 @@ class Profiles:
                 "Choose one with --profile instead of the URL."
             )
         return self.saved[fitting[0]] if fitting else None
+
+    def for_destination(self, url: str, organization: str | None) -> Profile | None:
+        """Return the login for what a destination is of, None if none is clearly meant.
+
+        Of several for the server, those of its organization count, and the default one wins.
+        """
+        fitting = [name for name, profile in self.saved.items() if profile.is_for(url)]
+        own = [name for name in fitting if self.saved[name].organization == organization]
+        fitting = own or fitting
+        if self.default in fitting:
+            fitting = [self.default]
+        return self.saved[fitting[0]] if len(fitting) == 1 else None
 
 
 def profiles_path() -> Path:

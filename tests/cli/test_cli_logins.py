@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import pty
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +13,7 @@ import pytest
 from command_line import Shell
 from keyrings import MemoryKeyring, memory_keyring
 from official_clients import COMMAND, needs_cli, run
+from terminals import on_a_terminal
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
@@ -383,34 +381,3 @@ def test_on_a_terminal_it_asks_for_everything_and_shows_no_secret(
     assert "is revoked." in shown
     assert tokens(own) == []
     assert own.password not in shown
-
-
-def on_a_terminal(
-    directory: Path, arguments: tuple[str, ...], answers: tuple[tuple[str, str], ...]
-) -> str:
-    """Run a command on a terminal, answer its questions, and return what it showed."""
-    outer, inner = pty.openpty()
-    command = subprocess.Popen(
-        [sys.executable, "-m", "asynccvat", *arguments],
-        stdin=inner,
-        stdout=inner,
-        stderr=inner,
-        cwd=directory,
-        start_new_session=True,
-    )
-    os.close(inner)
-    shown, seen = "", 0
-    for question, answer in answers:
-        while question not in shown[seen:]:
-            shown += os.read(outer, 1 << 16).decode()
-        seen = len(shown)
-        os.write(outer, f"{answer}\n".encode())
-    while True:
-        try:
-            piece = os.read(outer, 1 << 16)
-        except OSError:  # the last writer has closed it
-            break
-        shown += piece.decode()
-    os.close(outer)
-    assert command.wait(timeout=60) == 0, shown
-    return shown

@@ -57,7 +57,7 @@ def backup(
     """
     results.check(dry_run=dry_run)
     place = Path(destination)
-    settings = shared.settings()
+    settings = shared.settings(place)
     selection = with_failed_tasks(selection, failed_from)
     if failed_from is not None and not selection.task_ids:
         output.remark(f"Nothing to do: no task failed in {failed_from}.")

@@ -86,7 +86,7 @@ async def _list(
 
     if offline:
         return await asynccvat.list_backups(destination)
-    client = client_for(shared.settings(), retries=0)
+    client = client_for(shared.settings(destination), retries=0)
     try:
         async with client:
             with waits.told():

@@ -75,7 +75,7 @@ def mirror(
     """
     results.check(dry_run=dry_run)
     place = Path(destination)
-    settings = shared.settings()
+    settings = shared.settings(place)
     selection, options = with_failed_targets(selection, options, failed_from)
     if failed_from is not None and not (selection.task_ids or options.target_ids):
         output.remark(f"Nothing to do: nothing failed in {failed_from}.")

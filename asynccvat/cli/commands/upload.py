@@ -134,7 +134,7 @@ def upload(
     else:
         source, tasks = _what(task_ids, in_dir, pairs, everything=all_)
         act, plan = _uploading(source, tasks, format_, options)
-    settings = shared.settings()
+    settings = shared.settings(in_dir)
     client = client_for(settings, retries=options.retries)
     if dry_run:
         return show_plan(

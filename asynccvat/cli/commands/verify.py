@@ -122,7 +122,7 @@ def verify(
         )
     client = expected = default_project = None
     if repair or against_server:
-        settings = shared.settings()
+        settings = shared.settings(Path(destination))
         if against_server and not (task_ids or folder):
             expected = in_default_project(selection, settings) if of_server else None
             default_project = settings.project_id

@@ -114,7 +114,7 @@ def watch(
 
     asynccvat watch data/ --listen 127.0.0.1:9000
     """
-    settings = shared.settings()
+    settings = shared.settings(Path(destination))
     selection = in_addressed_task(selection, settings)
     options = replace(options, default_project_id=settings.project_id)
     run_command = None if on_change is None else asynccvat.OnChangeCommand(on_change)

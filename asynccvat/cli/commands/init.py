@@ -1,0 +1,108 @@
+"""`asynccvat init`: write a settings file for a destination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import asynccvat
+from asynccvat.cli import credentials, output, queries
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import DEFAULT_FORMAT
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.text import printable
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient
+    from asynccvat.models import Project
+
+_MOST_SHOWN = 20
+"""So many projects fit a screen, to choose from."""
+
+
+@command
+def init(
+    shared: SharedOptions,
+    *,
+    destination: Annotated[
+        str, typer.Argument(metavar="DEST", help="The folder that will hold the mirror.")
+    ],
+    project_id: Annotated[
+        int | None,
+        typer.Option("--project-id", min=1, metavar="ID", help="The project to mirror."),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help=f"The format of the first mirror; by default {DEFAULT_FORMAT!r}.",
+        ),
+    ] = None,
+    images: Annotated[
+        bool | None,
+        typer.Option("--images/--no-images", help="Whether the first mirror fetches images."),
+    ] = None,
+) -> int:
+    """Write a settings file with comments into DEST: the server, the organization, a project.
+
+    Commands that are given DEST read it, so DEST tells which server and project it is for. It holds
+    no secret. A terminal asks for what is not given.
+
+    For example:
+
+    asynccvat init data/
+
+    asynccvat init data/ --project-id 5 --format "COCO 1.0" --images
+    """
+    settings = credentials.complete(shared.settings())
+    project_id = project_id or settings.project_id
+    if credentials.on_a_terminal():
+        if project_id is None:
+            project_id = _asked_for_project(queries.ask(settings, lambda client: client.projects()))
+        if format_ is None:
+            answer = credentials.ask(f"Format, see 'asynccvat formats' [{DEFAULT_FORMAT}]: ")
+            format_ = answer or None
+        if images is None:
+            images = credentials.ask("Fetch the images, too? [y/N] ").lower() in ("y", "yes")
+
+    async def write(client: CvatClient) -> tuple[Path, str]:
+        path, choices = await asynccvat.write_settings(
+            client,
+            destination,
+            project_id=project_id,
+            format=format_,
+            images=bool(images),
+        )
+        return path, choices.mirror_command(destination)
+
+    path, next_command = queries.ask(settings, write)
+    output.write(str(path))
+    output.remark(printable(f"Wrote {path}. Next: {next_command}"))
+    return ExitCode.DONE
+
+
+def _asked_for_project(projects: tuple[Project, ...]) -> int | None:
+    """Ask for one of the projects; None for all of them.
+
+    Raises:
+        ConfigError: The answer is no project's id.
+    """
+    if not projects:
+        return None
+    for project in projects[:_MOST_SHOWN]:
+        output.remark(printable(f"{project.id} {project.name}"))
+    if len(projects) > _MOST_SHOWN:
+        output.remark(f"{len(projects) - _MOST_SHOWN} more: asynccvat list-projects")
+    answer = credentials.ask("Id of the project to mirror (Enter for all): ")
+    if not answer:
+        return None
+    if answer.isdecimal() and int(answer) in {project.id for project in projects}:
+        return int(answer)
+    raise asynccvat.ConfigError(
+        f"there is no project {answer!r} of yours. Give the id of one of them."
+    )
