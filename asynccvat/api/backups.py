@@ -41,7 +41,7 @@ async def plan_backup(
     async with BackupStore.open(
         checked_path(dest), origin=client.origin, organization=client.organization, read_only=True
     ) as store:
-        settled = await settle_with(store, wanted, options)
+        settled = await settle_with(client, store, wanted, options)
         return await prepare(client, store, settled, options)
 
 

@@ -193,7 +193,7 @@ def dry_run_option(group: str) -> Any:
 
 def in_addressed_task(selection: Listed, settings: Settings) -> Listed:
     """Select the task that the server's address names if the selection names no other."""
-    if settings.task_id is None or selection.project_ids or selection.task_ids:
+    if settings.task_id is None or selection.says_which:
         return selection
     output.remark(f"Only task {settings.task_id} is selected, which the server's address names.")
     return replace(selection, task_ids=(settings.task_id,))
@@ -202,7 +202,7 @@ def in_addressed_task(selection: Listed, settings: Settings) -> Listed:
 def in_default_project(selection: Listed, settings: Settings) -> Listed:
     """Select the settings' task or project if the selection names neither projects nor tasks."""
     selection = in_addressed_task(selection, settings)
-    if settings.project_id is None or selection.project_ids or selection.task_ids:
+    if settings.project_id is None or selection.says_which:
         return selection
     return replace(selection, project_ids=(settings.project_id,))
 

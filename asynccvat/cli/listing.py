@@ -25,8 +25,8 @@ _ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListOptions:
-    """How a list is written: its form, its columns, its order, and how much of it."""
+class ListForm:
+    """How a list is written: its form, its columns and its order."""
 
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")] = (
         False
@@ -61,10 +61,6 @@ class ListOptions:
             "--sort", metavar="COLUMN", help="Sort by a column; with a minus, downward: -updated."
         ),
     ] = None
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", metavar="N", min=1, help="Show the first N rows."),
-    ] = None
 
     def form(self) -> OutputForm:
         """Return the form that was chosen; a table by default.
@@ -73,6 +69,16 @@ class ListOptions:
             typer.BadParameter: Two forms were chosen.
         """
         return chosen_form(self.output, json=self.as_json, jsonl=self.as_jsonl, csv=self.as_csv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListOptions(ListForm):
+    """How a list without a selection is written: also how much of it."""
+
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help="Show the first N rows."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +107,21 @@ class Column(Generic[T]):
 class Listing(Generic[T]):
     """A list to write, its options checked before the server is asked."""
 
-    def __init__(self, columns: Sequence[Column[T]], options: ListOptions) -> None:
+    def __init__(
+        self, columns: Sequence[Column[T]], options: ListForm, *, limit: int | None = None
+    ) -> None:
         """Choose the columns, the order and the form.
+
+        Args:
+            columns: All columns.
+            options: What was chosen.
+            limit: How many rows are shown, unless the options say it. None for all.
 
         Raises:
             typer.BadParameter: There is no such column, or two options contradict each other.
         """
         self.form = options.form()
-        self.limit = options.limit
+        self.limit = options.limit if isinstance(options, ListOptions) else limit
         self._by_title = {column.title: column for column in columns}
         self._shown = [column for column in columns if not column.extra]
         self._key, self._downward = None, False

@@ -28,6 +28,7 @@ from asynccvat.core.declarations import (
     Quantity,
     Switch,
     Text,
+    Texts,
     declared_options,
     make_options,
 )
@@ -60,10 +61,20 @@ def take(group: type[T], given: dict[str, Any]) -> T:
         ConfigError: The dataclass refuses a value.
     """
     declared = {item.name: item for item in declared_options(group)}
-    names = declared or [item.name for item in fields(cast("Any", group)) if _is_option(item)]
-    values = {name: given.pop(name) for name in names}
-    values |= {name: _value(item, values[name]) for name, item in declared.items()}
+    if declared:
+        values = {name: _value(item, given.pop(_name(item))) for name, item in declared.items()}
+    else:
+        names = [item.name for item in fields(cast("Any", group)) if _is_option(item)]
+        values = {name: given.pop(name) for name in names}
     return make_options(group, values)
+
+
+def _name(item: Option) -> str:
+    """Return the name of an option's parameter.
+
+    The projects of a selection, and whether projects are backed up, have one name in two groups.
+    """
+    return item.key if isinstance(item.kind, Texts) else item.name
 
 
 def _is_option(item: Field[Any]) -> bool:
@@ -102,7 +113,10 @@ def _parameter(item: Option) -> inspect.Parameter:
             more = {"min": least, "max": most, "metavar": "N"}
         case Ids():
             type_, more = list[str] | None, {"metavar": "ID"}
-            help_ += " May be repeated, or a list like 147,148."
+            help_ += " May be repeated, or a list like 147,200-299; @FILE or - (stdin) holds ids."
+        case Texts(metavar=metavar):
+            type_, more = list[str] | None, {"metavar": metavar}
+            help_ += " May be repeated."
         case Text(choices=choices) if choices:
             type_ = _make_choices("Choice", [(choice, choice) for choice in choices])
             default = None if default is None else type_(default)
@@ -122,7 +136,7 @@ def _parameter(item: Option) -> inspect.Parameter:
             more = {"metavar": metavar or "NAME"}
     flags = [flag, *([item.short] if item.short else [])]
     option = typer.Option(*flags, help=help_, rich_help_panel=item.group, **more)
-    return _keyword(item.name, default, Annotated[type_, option])
+    return _keyword(_name(item), default, Annotated[type_, option])
 
 
 def _value(item: Option, given: Any) -> Any:
@@ -132,6 +146,8 @@ def _value(item: Option, given: Any) -> Any:
             return item.switched(given=given)
         case Ids():
             return parsing.ids(given or (), item.flag) or None
+        case Texts():
+            return tuple(dict.fromkeys(given or ())) or None
         case Quantity(read=read) if given is not None:
             return parsing.read(read, given, item.flag)
         case JsonLogic() if given is not None:

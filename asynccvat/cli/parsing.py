@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 import typer
 
 from asynccvat.core import quantities
+from asynccvat.core.selections.id_lists import IdList, read_ids
 from asynccvat.core.targets import TargetKind
 
 T = TypeVar("T")
@@ -44,21 +44,19 @@ def since(text: str, option: str, *, now: datetime) -> str:
     return read(partial(quantities.since, now=now), text, option)
 
 
-def ids(texts: Iterable[str], option: str) -> tuple[int, ...]:
-    """Read ids from numbers and comma lists; return each once, in the given order.
+def ids(texts: Iterable[str], option: str) -> IdList:
+    """Read ids from numbers, ranges and comma lists; return each once, in the given order.
 
     Raises:
-        typer.BadParameter: A part is no positive whole number.
+        typer.BadParameter: A part is neither a positive whole number nor a range.
     """
-    found: dict[int, None] = {}
+    found: list[int | range] = []
     for text in texts:
-        # An empty text is refused, too: it is probably a shell variable that is not set, rather
-        # than the wish to select everything.
-        for part in (part.strip() for part in text.removesuffix(",").split(",")):
-            if not (part.isascii() and part.isdigit() and int(part)):
-                raise _bad(option, part or text, _no_id(part))
-            found[int(part)] = None
-    return tuple(found)
+        try:
+            found += read_ids(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint=option) from None
+    return IdList.of(found)
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[int, Path]:
@@ -154,12 +152,3 @@ def failed_targets(path: Path, option: str) -> FailedTargets:
 
 def _bad(option: str, text: str, why: str) -> typer.BadParameter:
     return typer.BadParameter(f"{text!r} {why}", param_hint=option)
-
-
-def _no_id(text: str) -> str:
-    """Say why a part of a list is no id: a comma too many, or an id as CVAT shows it."""
-    if not text:
-        return "lacks a number beside a comma. Write ids as numbers, like 147 or 147,148."
-    if re.fullmatch(r"#[1-9][0-9]*", text):
-        return f"is no number. Write {text.removeprefix('#')}."
-    return "is no id. Write ids as numbers, like 147 or 147,148."

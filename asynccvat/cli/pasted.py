@@ -7,23 +7,33 @@ from typing import Any
 
 import typer
 
+from asynccvat.cli.id_sources import expanded
+
 _ADDRESS = re.compile(r"\s*(https?:/|[^/\s]+/(tasks|projects|jobs)/[0-9])", re.IGNORECASE)
 _OF_TASKS = {"task_id": "--task-id", "task_ids": "--task-id", "tasks": "ID"}
-_OF_PROJECTS = {"project_id": "--project-id", "project_ids": "--project-id"}
+_OF_PROJECTS = {
+    "project_id": "--project-id",
+    "project_ids": "--project-id",
+    "project": "--project",
+}
 
 
 def take_ids(given: dict[str, Any]) -> tuple[str, ...]:
-    """Replace the addresses among ids by the ids that they show; return their servers.
+    """Replace files of ids by the ids in them, and addresses by the ids that they show.
+
+    Returns:
+        The servers of the addresses.
 
     Raises:
-        typer.BadParameter: An address shows no such id.
+        typer.BadParameter: An address shows no such id, or a file cannot be read.
     """
     servers: list[str] = []
     for name, values in given.items():
         option = _OF_TASKS.get(name) or _OF_PROJECTS.get(name)
         if option is not None and isinstance(values, list | tuple):
             kind = "task" if name in _OF_TASKS else "project"
-            given[name] = [_id(text, kind, option, servers) for text in values]
+            texts = expanded(values, option) if option != "--project" else values
+            given[name] = [_id(text, kind, option, servers) for text in texts]
     return tuple(servers)
 
 

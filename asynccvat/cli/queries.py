@@ -33,8 +33,6 @@ def stream(
     settings: Settings,
     items: Callable[[CvatClient], AsyncGenerator[T, None]],
     seen: Callable[[T], None] | None = None,
-    *,
-    limit: int | None = None,
 ) -> None:
     """Write what a client's iterator yields: a line of JSON for each item, as it arrives.
 
@@ -42,20 +40,15 @@ def stream(
         settings: The server and the user.
         items: Returns the iterator.
         seen: Called with each item that was written.
-        limit: How many items to write; None for all.
     """
     from contextlib import aclosing  # noqa: PLC0415 - the start-up of `--help` stays light
 
     async def main(client: CvatClient) -> None:
         async with aclosing(items(client)) as found:
-            written = 0
             async for item in found:
                 output.write_json_line(record(item))
                 if seen is not None:
                     seen(item)
-                written += 1
-                if written == limit:
-                    break
 
     ask(settings, main)
 

@@ -15,6 +15,7 @@ from asynccvat.client.annotations import replace_annotations
 from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
 from asynccvat.client.lists import Lists
+from asynccvat.client.project_names import projects_named
 from asynccvat.client.tokens import read_access_token, read_only_refusal
 from asynccvat.client.upload_starts import UploadStarts
 from asynccvat.core.annotations.importers import importer_for
@@ -161,6 +162,24 @@ class ClientInternals:
             AsyncCvatError: The server cannot be asked, or refuses the list.
         """
         return await self._lists.newest_tasks(selection, page_size)
+
+    async def resolved(self, selection: Selection) -> Selection:
+        """Return a selection with the ids of the projects that it names.
+
+        Raises:
+            ConfigError: No project has one of the names, or several have.
+            AsyncCvatError: The server cannot be asked, or refuses the list.
+        """
+        return await self._lists.resolved(selection)
+
+    async def project_named(self, name: str) -> Project:
+        """Return the project with a name.
+
+        Raises:
+            ConfigError: No project has the name, or several have.
+            AsyncCvatError: The server cannot be asked, or refuses the list.
+        """
+        return (await projects_named(self._http, [name]))[0]
 
     async def list_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """List the projects of a selection, and tell whether the list was complete.

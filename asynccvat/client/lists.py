@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +15,7 @@ import msgspec
 from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.empty_lists import warn_of_none
+from asynccvat.client.project_names import projects_named
 from asynccvat.core.decoding import (
     ListPage,
     ObjectDecoder,
@@ -25,6 +26,7 @@ from asynccvat.core.decoding import (
 from asynccvat.core.models import Format, Formats, Job, Project, Task, TaskListing
 from asynccvat.core.numbers import whole
 from asynccvat.core.requests import ServerRequest
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.selections.matching import (
     job_check,
     project_check,
@@ -59,6 +61,8 @@ _FORMAT = ObjectDecoder(Format)
 
 # A list of requests costs by all that the server remembers, not by the size of a page.
 _REQUESTS_PAGE = 10_000
+# A page of fewer entries takes a server almost as long.
+_FEW = 100
 # Projects or jobs of a page where all are listed: 300 tasks take a server 0.2 s.
 _TARGETS_PAGE = 500
 
@@ -71,6 +75,7 @@ class _FormatLists(msgspec.Struct):
 _FORMAT_LISTS = ObjectDecoder(_FormatLists)
 
 ItemT = TypeVar("ItemT")
+SelectionT = TypeVar("SelectionT", Selection, JobSelection)
 EntryT = TypeVar("EntryT", Task, Project, Job)
 
 
@@ -83,8 +88,22 @@ class Lists:
         self._formats: Formats | None = None
         self._formats_lock = asyncio.Lock()
 
+    async def resolved(self, selection: SelectionT) -> SelectionT:
+        """Return a selection with the ids of the projects that it names.
+
+        Raises:
+            ConfigError: No project has one of the names, or several have.
+        """
+        if not selection.projects:
+            return selection
+        found = await projects_named(self._http, [str(name) for name in selection.projects])
+        return selection.in_projects([project.id for project in found])
+
     async def tasks(self, selection: Selection, page_size: int) -> TaskListing:
         """Return all tasks of a selection, checked against the server's count."""
+        selection = await self.resolved(selection)
+        if selection.limit is not None:
+            return await self._first_tasks(selection, selection.limit, page_size)
         listings = await list_all(
             self._http,
             "/api/tasks",
@@ -109,6 +128,22 @@ class Lists:
         queries = ({**query, "sort": "-updated_date"} for query in selection.queries())
         return await first_pages(self._http, "/api/tasks", queries, _TASKS, page_size=page_size)
 
+    async def _first_tasks(self, selection: Selection, limit: int, page_size: int) -> TaskListing:
+        """Return the first tasks of a selection, without reading the rest of its list."""
+        heed = _Heed("tasks", task_check(selection), wildcard_check(selection))
+        pages = self._each(heed, selection, _TASKS, min(page_size, max(limit, _FEW)))
+        async with aclosing(pages) as tasks:
+            found = [task async for task in tasks]
+        await self._check_projects(selection.project_ids, {task.project_id for task in found})
+        if not found and not heed.unreadable:
+            await warn_of_none(self._http, "tasks", selection, _TASKS)
+        return TaskListing(
+            tasks=tuple(found),
+            read_at=self._http.server_date,
+            complete=not heed.unreadable,
+            unreadable=heed.unreadable,
+        )
+
     async def listed_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """Return all projects of a selection, checked against the server's count."""
         heed = _Heed("projects", project_check(selection), wildcard_check(selection))
@@ -116,6 +151,7 @@ class Lists:
 
     async def listed_jobs(self, selection: JobSelection) -> Listing[Job]:
         """Return all jobs of a selection, checked against the server's count."""
+        selection = await self.resolved(selection)
         heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
         return await self._listed(heed, selection, _JOBS)
 
@@ -140,7 +176,7 @@ class Lists:
         if not found and not unreadable:
             await warn_of_none(self._http, heed.what, selection, decoder)
         return Listing(
-            items=tuple(found[key] for key in sorted(found)),
+            items=tuple(found[key] for key in sorted(found)[: selection.limit]),
             read_at=max((one.read_at for one in listings if one.read_at is not None), default=None),
             complete=not unreadable and all(listing.complete for listing in listings),
             unreadable=unreadable,
@@ -164,9 +200,10 @@ class Lists:
 
     async def each_task(self, selection: Selection, page_size: int) -> AsyncGenerator[Task, None]:
         """Yield the tasks of a selection while their list is read."""
+        selection = await self.resolved(selection)
         projects: set[int | None] = set()
         heed = _Heed("tasks", task_check(selection), wildcard_check(selection))
-        async with aclosing(self._each(heed, selection.queries(), _TASKS, page_size)) as tasks:
+        async with aclosing(self._each(heed, selection, _TASKS, page_size)) as tasks:
             async for task in tasks:
                 projects.add(task.project_id)
                 yield task
@@ -176,9 +213,10 @@ class Lists:
 
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """Yield the jobs of a selection while their list is read."""
+        selection = await self.resolved(selection)
         projects: set[int | None] = set()
         heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
-        async with aclosing(self._each(heed, selection.queries(), _JOBS, page_size)) as jobs:
+        async with aclosing(self._each(heed, selection, _JOBS, page_size)) as jobs:
             async for job in jobs:
                 projects.add(job.project_id)
                 yield job
@@ -192,7 +230,7 @@ class Lists:
         """Yield the projects of a selection while their list is read."""
         none = True
         heed = _Heed("projects", project_check(selection), wildcard_check(selection))
-        async with aclosing(self._each(heed, selection.queries(), _PROJECTS, page_size)) as found:
+        async with aclosing(self._each(heed, selection, _PROJECTS, page_size)) as found:
             async for project in found:
                 none = False
                 yield project
@@ -202,23 +240,28 @@ class Lists:
     async def _each(
         self,
         heed: _Heed[EntryT],
-        queries: Iterator[dict[str, str]],
+        selection: Selection | ProjectSelection | JobSelection,
         decoder: PageDecoder[EntryT],
         page_size: int,
     ) -> AsyncGenerator[EntryT, None]:
         """Yield the entries of a list that belong to a selection, and warn of the others."""
+        left = selection.limit
         pages = iter_all(
             self._http,
             f"/api/{heed.what}",
-            queries,
+            selection.queries(),
             decoder,
             page_size=page_size,
             unread=heed.pass_over,
         )
         async with aclosing(pages):
             async for entry in pages:
-                if heed.holds(entry):
-                    yield entry
+                if not heed.holds(entry):
+                    continue
+                yield entry
+                left = None if left is None else left - 1
+                if left == 0:
+                    break
         heed.warn()
 
     async def _check_projects(
@@ -312,6 +355,11 @@ class _Heed(Generic[ItemT]):
         self._others += 1
         return False
 
+    @property
+    def unreadable(self) -> int:
+        """How many entries cannot be read."""
+        return len(self._unreadable)
+
     def pass_over(self, entries: Sequence[UnreadableEntry]) -> None:
         """Note entries that cannot be read."""
         self._unreadable += entries
@@ -347,7 +395,7 @@ def _joined(
     missing: list[int] = []
     if selection.only_by_id:
         there = found.keys() | {entry.id for entry in unreadable}
-        missing = sorted(set(selection.task_ids or ()) - there)
+        missing = sorted(required(selection.task_ids) - there)
     return TaskListing(
         tasks=tuple(found[task_id] for task_id in sorted(found)),
         read_at=max((one.read_at for one in listings if one.read_at is not None), default=None),

@@ -65,6 +65,17 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """Several texts; the flag may be repeated.
+
+    Attributes:
+        metavar: What stands for one of them in the help of the command line.
+    """
+
+    metavar: str = "NAME"
+
+
+@dataclass(frozen=True, slots=True)
 class Folder:
     """A folder."""
 
@@ -107,7 +118,7 @@ class JsonLogic:
     metavar: str = "JSON"
 
 
-Kind = Switch | Number | Text | Folder | Ids | Quantity | Moment | JsonLogic
+Kind = Switch | Number | Text | Texts | Folder | Ids | Quantity | Moment | JsonLogic
 
 SIZE = Quantity(
     quantities.size,

@@ -26,7 +26,7 @@ import anyio
 
 from asynccvat.aio.task_groups import run_all
 from asynccvat.core.decoding import ListPage, PageDecoder, UnreadableEntry
-from asynccvat.core.selections.selection import after
+from asynccvat.core.selections.queries import after
 from asynccvat.errors import NotFoundError, ProtocolError
 from asynccvat.http.calls import Call
 from asynccvat.http.session import HttpSession

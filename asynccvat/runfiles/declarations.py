@@ -15,7 +15,7 @@ from asynccvat.core.options.backup import BackupOptions
 from asynccvat.core.options.cloud import CloudOptions
 from asynccvat.core.options.copy import CopyOptions
 from asynccvat.core.options.create import CreateOptions
-from asynccvat.core.options.delete import DeleteOptions
+from asynccvat.core.options.delete import NO_FILTERS, DeleteOptions
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.options.restore import ImportOptions, RestoreOptions
 from asynccvat.core.options.upload import UploadOptions
@@ -59,6 +59,7 @@ NAMES = {
 
 _ID = IntegerType(1)
 _IDS = ListType(_ID, "[147, 150]", unique=True)
+_TEXTS_OR_ONE = ListType(ScalarType(), "[Street, Harbour]", or_one=True, unique=True)
 _IDS_OR_ONE = ListType(_ID, "[147, 150]", or_one=True, unique=True)
 
 
@@ -73,8 +74,8 @@ def _type(option: Option) -> ValueType:
             return TextType(choices, may_be_empty=may_be_empty)
         case declarations.Folder():
             return TextType()
-        case declarations.Ids():
-            return _IDS_OR_ONE
+        case declarations.Ids() | declarations.Texts():
+            return _IDS_OR_ONE if isinstance(option.kind, declarations.Ids) else _TEXTS_OR_ONE
         case declarations.Quantity(read=read, pattern=pattern):
             return QuantityType(read, pattern)
         case declarations.Moment():
@@ -277,7 +278,7 @@ PARAMETERS = {
             **_keys(Selection),
             **_keys(DeleteOptions),
         },
-        either=tuple((key,) for key in _keys(Selection)),
+        either=tuple((key,) for key in _keys(Selection) if key not in NO_FILTERS),
     ),
     EXPORT_TO_CLOUD: MappingType(
         {

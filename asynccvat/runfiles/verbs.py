@@ -366,6 +366,6 @@ async def _plan_delete(step: DeletionStep, account: Account) -> tuple[AnyPlan, .
 
 def _of_project(selection: Selection, account: Account) -> Selection:
     """Return a selection with the project of the settings, if it names neither that nor tasks."""
-    if account.project_id is None or selection.project_ids or selection.task_ids:
+    if account.project_id is None or selection.says_which:
         return selection
     return replace(selection, project_ids=(account.project_id,))

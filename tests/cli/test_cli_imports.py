@@ -28,6 +28,7 @@ EXCEPTIONS = {
     "asynccvat.core.declarations": "the options are declared there, for run files, too",
     "asynccvat.core.quantities": "run files read sizes, durations and dates in the same way",
     "asynccvat.core.scheduling.stalls": "a run tells of a queue that stands still in the same way",
+    "asynccvat.core.selections.id_lists": "ids of ranges, which need not exist, are read by it",
     "asynccvat.core.targets": "the public name is in asynccvat.models, which help must not load",
     "asynccvat.core.texts": "messages of errors cut long lists in the same way",
     "asynccvat.core.units": "messages of errors write numbers of bytes in the same way",

@@ -15,12 +15,11 @@ from hypothesis import strategies as st
 from asynccvat.core.decoding import PageDecoder
 from asynccvat.core.models import Project, Task
 from asynccvat.core.requests import RequestStatus, ServerRequest
+from asynccvat.core.selections.queries import after, id_batches
 from asynccvat.core.selections.selection import (
     JobSelection,
     ProjectSelection,
     Selection,
-    after,
-    id_batches,
 )
 from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import ConfigError
@@ -239,7 +238,7 @@ def test_jobs_are_selected_by_task_and_by_what_cvat_filters_them_by() -> None:
         }
     ]
     assert list(JobSelection(project_ids=[]).queries()) == []
-    assert len(list(JobSelection(task_ids=range(1, 5001)).queries())) > 1
+    assert len(list(JobSelection(task_ids=range(1, 10001, 2)).queries())) > 1
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_the_default_of_a_quantity_is_read_as_it_is_written(item: Option) -> Non
 
 def test_own_options_come_before_inherited_ones() -> None:
     names = [item.name for item in declared_options(Selection)]
-    assert names[:2] == ["project_ids", "task_ids"]
-    assert names[-1] == "filter"
+    assert names[:2] == ["projects", "project_ids"]
+    assert names[-2:] == ["filter", "limit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asynccvat import JobSelection, ProjectSelection, Selection
 from asynccvat.cli import output, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import in_default_project
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.listing import Column, Listing, ListOptions
+from asynccvat.cli.listing import Column, ListForm, Listing
 from asynccvat.cli.queries import minute
 from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.core.selections.id_lists import required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,13 +21,15 @@ if TYPE_CHECKING:
     from asynccvat.models import Job, Project, Task
     from asynccvat.settings import Settings
 
+SelectionT = TypeVar("SelectionT", Selection, ProjectSelection, JobSelection)
+
 
 @command
 def list_tasks(
     shared: SharedOptions,
     *,
     selection: Selection,
-    list_options: ListOptions,
+    list_options: ListForm,
 ) -> int:
     """List the tasks that the user may see.
 
@@ -38,12 +42,12 @@ def list_tasks(
     asynccvat list-tasks --updated-since 2d --jsonl
     """
     pages = _Pages()
-    listing = Listing(_task_columns(pages), list_options)
+    listing = Listing(_task_columns(pages), list_options, limit=selection.limit)
     settings = shared.settings()
     pages.address = settings.address
-    selection = in_default_project(selection, settings)
+    selection = in_default_project(_as_listed(selection, listing), settings)
     if listing.streams:
-        return _stream_tasks(settings, selection, listing.limit)
+        return _stream_tasks(settings, selection)
     found = queries.ask(settings, lambda client: client.tasks(selection))
     listing.show(found.tasks, "task")
     if not found.complete:
@@ -55,13 +59,21 @@ def list_tasks(
     return ExitCode.SOME_FAILED if found.missing or not found.complete else ExitCode.DONE
 
 
-def _stream_tasks(settings: Settings, selection: Selection, limit: int | None) -> int:
-    missing = set(selection.task_ids or ()) if selection.only_by_id and limit is None else set()
+def _as_listed(selection: SelectionT, listing: Listing[Any]) -> SelectionT:
+    """Return a selection without its limit, unless entries are written as they arrive.
+
+    A table is sorted first, and says how many entries there are.
+    """
+    return selection if listing.streams else replace(selection, limit=None)
+
+
+def _stream_tasks(settings: Settings, selection: Selection) -> int:
+    missing = required(selection.task_ids) if selection.only_by_id else set()
 
     def seen(task: Task) -> None:
         missing.discard(task.id)
 
-    queries.stream(settings, lambda client: client.iter_tasks(selection), seen, limit=limit)
+    queries.stream(settings, lambda client: client.iter_tasks(selection), seen)
     _report_missing(sorted(missing))
     return ExitCode.SOME_FAILED if missing else ExitCode.DONE
 
@@ -79,7 +91,7 @@ def list_projects(
     shared: SharedOptions,
     *,
     selection: ProjectSelection,
-    list_options: ListOptions,
+    list_options: ListForm,
 ) -> int:
     """List the projects that the user may see.
 
@@ -90,13 +102,12 @@ def list_projects(
     asynccvat list-projects --sort name --csv
     """
     pages = _Pages()
-    listing = Listing(_project_columns(pages), list_options)
+    listing = Listing(_project_columns(pages), list_options, limit=selection.limit)
     settings = shared.settings()
     pages.address = settings.address
+    selection = _as_listed(selection, listing)
     if listing.streams:
-        queries.stream(
-            settings, lambda client: client.iter_projects(selection), limit=listing.limit
-        )
+        queries.stream(settings, lambda client: client.iter_projects(selection))
     else:
         projects = queries.ask(settings, lambda client: client.projects(selection))
         listing.show(projects, "project")
@@ -108,7 +119,7 @@ def list_jobs(
     shared: SharedOptions,
     *,
     selection: JobSelection,
-    list_options: ListOptions,
+    list_options: ListForm,
 ) -> int:
     """List the jobs that the user may see.
 
@@ -121,12 +132,12 @@ def list_jobs(
     asynccvat list-jobs -t 147,148 --jsonl
     """
     pages = _Pages()
-    listing = Listing(_job_columns(pages), list_options)
+    listing = Listing(_job_columns(pages), list_options, limit=selection.limit)
     settings = shared.settings()
     pages.address = settings.address
-    selection = in_default_project(selection, settings)
+    selection = in_default_project(_as_listed(selection, listing), settings)
     if listing.streams:
-        queries.stream(settings, lambda client: client.iter_jobs(selection), limit=listing.limit)
+        queries.stream(settings, lambda client: client.iter_jobs(selection))
     else:
         jobs = queries.ask(settings, lambda client: client.jobs(selection))
         listing.show(jobs, "job")

@@ -26,16 +26,17 @@ from asynccvat.transfer.backup_states import project_states, task_states
 
 
 async def settle_with(
-    store: BackupStore, selection: Selection, options: BackupOptions
+    client: CvatClient, store: BackupStore, selection: Selection, options: BackupOptions
 ) -> SettledSelection:
     """Fill in which tasks a run concerns, from what its destination remembers.
 
     Raises:
         ChangeRefusedError: The run was given another selection than the remembered one.
+        ConfigError: The server has no project of a name, or several.
         StoreError: The destination cannot be read.
     """
     return settle_selection(
-        selection,
+        await internals(client).resolved(selection),
         options,
         store.remembered,
         place=str(store.path),
@@ -88,12 +89,15 @@ class _Targets:
 
 
 async def _targets(client: CvatClient, selection: Selection, options: BackupOptions) -> _Targets:
+    limit = selection.limit
+    if options.target is TargetKind.PROJECT:
+        selection = replace(selection, limit=None)  # so many projects, with all their tasks
     listing = await client.tasks(selection)
     if options.target is TargetKind.TASK:
         return _Targets(listing, await task_states(client, listing.tasks, selection))
-    projects = await _projects(client, listing, selection)
+    projects = (await _projects(client, listing, selection))[:limit]
     inside = selection
-    if selection != Selection(project_ids=selection.project_ids):
+    if limit is not None or selection != Selection(project_ids=selection.project_ids):
         # Only some tasks were selected, and a backup of a project holds all of its tasks.
         inside = Selection(project_ids=[project.id for project in projects])
         whole = await client.tasks(inside)
@@ -132,7 +136,8 @@ async def _absent(
     options: BackupOptions,
 ) -> list[int]:
     """Return the targets with backups that the server does not list any more."""
-    if selection.task_ids is not None or not listing.complete:
+    is_narrowed = selection.task_ids is not None or selection.limit is not None
+    if is_narrowed or not listing.complete:
         return []
     listed = {task.id for task in listing.tasks}
     candidates = [one for one in by_target(backups, options.target) if one not in listed]

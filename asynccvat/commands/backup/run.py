@@ -89,7 +89,7 @@ class BackupRun:
     ) -> AsyncCvatError | None:
         """Settle what the run works with, and do it. Returns the error that stopped it."""
         began_at = _now()
-        settled = await settle_with(store, self._selection, self._options)
+        settled = await settle_with(self._client, store, self._selection, self._options)
         work = partial(self._plan_and_fetch, store, settled, run, report, began_at=began_at)
         return await noted(store.last_run, "backup", work, run, report)
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from asynccvat.aio.task_groups import run_limited
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.commands.copy.comparison import look_at, source_jobs_digest
 from asynccvat.commands.copy.projects import match_projects
 from asynccvat.commands.copy.state import CopyState
@@ -41,6 +41,7 @@ async def read_facts(
         AsyncCvatError: A server cannot be reached, or refuses a list.
     """
     ledger, asked = state.ledger, state.asked()
+    selection = await internals(source).resolved(selection)
     listing = await source.tasks(selection)
     listed = {task.id: task for task in listing.tasks}
     unlisted = [task for task in ledger.copies if task not in listed]
@@ -48,6 +49,8 @@ async def read_facts(
         # A run for few tasks asks for no others, however many were copied before.
         asked_for = set(selection.task_ids)
         unlisted = [task for task in unlisted if task in asked_for]
+    if selection.limit is not None:
+        unlisted = []  # the limit says nothing about them
     presence = await _presence(source, unlisted)
     gone = [task for task, how in presence.items() if how is Presence.GONE]
     made = {copy for copy in asked.values() if copy is not None}

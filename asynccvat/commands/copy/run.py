@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 
 from asynccvat.aio.task_groups import run_all
 from asynccvat.client import CvatClient, internals
@@ -27,7 +28,7 @@ from asynccvat.core.plans.copy_steps import (
     UpdateCopy,
 )
 from asynccvat.core.records.copies import Gone, SideName
-from asynccvat.core.selections.selection import Selection
+from asynccvat.core.selections.selection import Selection, check_prunable
 from asynccvat.errors import AsyncCvatError, ConfigError, CopyError, NotFoundError
 from asynccvat.events import ListingRead, Planned
 from asynccvat.transfer.report import ReportBuilder
@@ -57,8 +58,9 @@ class CopyRun:
         """
         self._source_side, self._target_side = side_of(source), side_of(target)
         _check_apart(self._source_side, self._target_side)
-        if selection == Selection() and options.default_project_id is not None:
-            selection = Selection(project_ids=(options.default_project_id,))
+        check_prunable(selection, prune=options.prune)
+        if replace(selection, limit=None) == Selection() and options.default_project_id is not None:
+            selection = replace(selection, project_ids=(options.default_project_id,))
         self._source = source
         self._target = target
         self._selection = selection

@@ -136,10 +136,12 @@ async def read_facts(
                 project_ids=selection.project_ids,
                 status=selection.status,
                 name=selection.name,
+                exclude=selection.exclude,
                 owner=selection.owner,
                 assignee=selection.assignee,
                 updated_since=selection.updated_since,
                 filter=selection.filter,
+                limit=selection.limit,
             )
         )
         ids = [project.id for project in listed.items]

@@ -71,6 +71,7 @@ class DeleteRun:
     async def _plan(self, backups: RequiredBackups | None) -> tuple[DeletePlan, bool]:
         """Return the plan, and whether the listing is complete."""
         await internals(self._client).check_version()
+        self._selection = await internals(self._client).resolved(self._selection)
         seen = self._seen
         also = () if seen is None else [step.id for step in seen.deletions]
         facts = await read_facts(self._client, self._selection, self._options, backups, also)

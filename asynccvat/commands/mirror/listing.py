@@ -12,6 +12,7 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.plans.targets import by_project, job_as_task, project_as_task
 from asynccvat.core.selections.fitting import unfitting_condition
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.core.targets import TargetKind
 
@@ -58,6 +59,8 @@ async def list_targets(client: CvatClient, wanted: TargetSelection) -> TaskListi
     """
     if wanted.target is TargetKind.TASK:
         return await client.tasks(wanted.selection)
+    selection = await internals(client).resolved(wanted.selection)
+    wanted = replace(wanted, selection=selection)
     of_projects = wanted.target is TargetKind.PROJECT
     listing = await (_projects(client, wanted) if of_projects else _jobs(client, wanted))
     if wanted.ids is None:
@@ -75,10 +78,12 @@ async def _projects(client: CvatClient, wanted: TargetSelection) -> TaskListing:
             project_ids=given.project_ids,
             status=given.status,
             name=given.name,
+            exclude=given.exclude,
             owner=given.owner,
             assignee=given.assignee,
             updated_since=given.updated_since,
             filter=given.filter,
+            limit=given.limit,
         )
     )
     everything = given == Selection()
@@ -92,7 +97,7 @@ async def _projects(client: CvatClient, wanted: TargetSelection) -> TaskListing:
     if given != Selection(project_ids=given.project_ids):
         return listing  # a project may exist, and not meet the other conditions
     there = {project.id for project in found.items}
-    return replace(listing, missing=tuple(sorted(set(given.project_ids or ()) - there)))
+    return replace(listing, missing=tuple(sorted(required(given.project_ids) - there)))
 
 
 def _in_projects(ids: Sequence[int]) -> Selection:
@@ -103,10 +108,15 @@ def _in_projects(ids: Sequence[int]) -> Selection:
 async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:
     given = wanted.selection
     named = None
-    if given.name is not None:
+    if given.name is not None or given.exclude is not None:
         # CVAT knows no wildcards in the names of the tasks of jobs.
         named = await client.tasks(
-            Selection(project_ids=given.project_ids, task_ids=given.task_ids, name=given.name)
+            Selection(
+                project_ids=given.project_ids,
+                task_ids=given.task_ids,
+                name=given.name,
+                exclude=given.exclude,
+            )
         )
     found = await internals(client).list_jobs(
         JobSelection(
@@ -118,6 +128,7 @@ async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:
             assignee=given.assignee,
             updated_since=given.updated_since,
             filter=given.filter,
+            limit=given.limit,
         )
     )
     ids = sorted({job.task_id for job in found.items if job.task_id is not None})
@@ -136,7 +147,7 @@ async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:
         set(given.project_ids or ()) - {job.project_id for job in found.items}
     ):
         await client.project(project_id)  # an empty list does not say that there is none
-    without_jobs = sorted(set(given.task_ids or ()) - set(ids))
+    without_jobs = sorted(required(given.task_ids) - set(ids))
     if wanted.ids is not None or not without_jobs:
         return listing
     asked = await _tasks(client, without_jobs, lambda some: Selection(task_ids=some))

@@ -29,7 +29,7 @@ from asynccvat.core.plans.removals import (
 from asynccvat.core.plans.targets import folder_name, task_of_folder
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Settled, Wanted, settle
-from asynccvat.core.selections.selection import Selection
+from asynccvat.core.selections.selection import Selection, check_prunable
 from asynccvat.core.specs import ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
@@ -44,7 +44,9 @@ async def settle_with(client: CvatClient, store: MirrorStore, wanted: Wanted) ->
         ConfigError: The server does not export in the format.
         StoreError: The destination cannot be read.
     """
+    check_prunable(wanted.selection, prune=wanted.options.prune)
     remembered = await store.settings()
+    wanted = wanted.with_selection(await internals(client).resolved(wanted.selection))
     format_name = wanted.given.format
     if format_name not in (None, remembered.format, *KNOWN_FORMATS):
         await internals(client).check_version()
@@ -106,7 +108,7 @@ async def prepare(
     presence: dict[int, Presence] | None = {} if options.prune else None
     absent: list[int] = []
     left: list[int] = []
-    if listing.complete and options.target_ids is None:
+    if listing.complete and options.target_ids is None and selection.limit is None:
         gone = await in_thread(gone_candidates, listing, heads)
         not_listed = [head.task_id for head in gone]
         found = (task_of_folder(head.folder) for head in gone)

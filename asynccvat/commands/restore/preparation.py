@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import msgspec
-
 from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.task_groups import run_limited
 from asynccvat.client import CvatClient, internals
@@ -32,7 +30,6 @@ from asynccvat.core.plans.restore import (
 )
 from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.core.targets import TargetKind
-from asynccvat.core.texts import first_few
 from asynccvat.errors import BackupFileError, ConfigError
 from asynccvat.events import Event, ListingRead, Planned
 
@@ -175,20 +172,7 @@ async def find_project(client: CvatClient, project: int | str) -> Project:
     text = str(project).strip()
     if text.isascii() and text.isdecimal():
         return await client.project(int(text))
-    by_name = msgspec.json.encode({"==": [{"var": "name"}, text]}).decode()
-    listed = await client.projects(ProjectSelection(filter=by_name))
-    found = [one for one in listed if one.name == text]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        ids = first_few([one.id for one in found])
-        raise ConfigError(
-            f"{client.origin} has {len(found)} projects named {text!r}: {ids}. Give the id of one."
-        )
-    raise ConfigError(
-        f"there is no project {text!r} at {client.origin} that this user may see. `asynccvat "
-        "list-projects` shows which there are."
-    )
+    return await internals(client).project_named(text)
 
 
 async def _read_all(

@@ -105,6 +105,8 @@ async def verify(
         raise ConfigError(
             "`selection` is for `against_server`. Name single tasks by `task_ids` instead."
         )
+    if selection is not None and selection.limit is not None:
+        raise ConfigError("a comparison with the server needs the whole list. Remove --limit.")
     check_whole("threads", threads)
     if threads < 1:
         raise ConfigError(f"threads must be at least 1, not {threads}")

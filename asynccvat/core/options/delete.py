@@ -11,6 +11,9 @@ from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
+NO_FILTERS = ("exclude", "limit")
+"""The conditions of a selection that leave nearly everything in it."""
+
 LOG_SUFFIX = ".jsonl"
 
 
@@ -87,7 +90,11 @@ def check_selection(selection: Selection, options: DeleteOptions) -> None:
     Raises:
         ConfigError: It has no condition, or one that projects do not have.
     """
-    given = {one.name: getattr(selection, one.name) for one in fields(selection)}
+    given = {
+        one.name: getattr(selection, one.name)
+        for one in fields(selection)
+        if one.name not in NO_FILTERS
+    }
     narrowing = [name for name, value in given.items() if value is not None and not _is_any(value)]
     if not narrowing:
         raise ConfigError(

@@ -22,13 +22,14 @@ from asynccvat.errors import ConfigError
 class LastingSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The conditions of a selection that hold for every run. None is no condition.
 
-    `-t`, `--failed-from` and `--updated-since` are for one run, and so no part of it.
+    `-t`, `--failed-from`, `--updated-since` and `--limit` are for one run, and so no part of it.
     """
 
     project_ids: tuple[int, ...] | None = None
     status: str | None = None
     subset: str | None = None
     name: str | None = None
+    exclude: tuple[str, ...] | None = None
     owner: str | None = None
     assignee: str | None = None
     filter: str | None = None
@@ -115,6 +116,8 @@ def lasting_conditions(selection: Selection) -> dict[str, Any]:
     named = {name: getattr(selection, name) for name in _LASTING}
     if selection.project_ids is not None:
         named["project_ids"] = tuple(sorted(set(selection.project_ids)))
+    if selection.exclude is not None:
+        named["exclude"] = tuple(sorted(selection.exclude))
     if selection.filter is not None:
         named["filter"] = json.dumps(json.loads(selection.filter), sort_keys=True)
     return {name: value for name, value in named.items() if value is not None}
@@ -124,12 +127,16 @@ def tasks_in_words(selection: LastingSelection, target: TargetKind = TargetKind.
     """Describe which tasks belong to a destination, or which projects or jobs."""
     conditions = msgspec.structs.asdict(selection).items()
     words = [_condition(name, value) for name, value in conditions if value is not None]
-    return ", ".join(words) or f"all {target.plural}"
+    if not any(value is not None for name, value in conditions if name != "exclude"):
+        words.insert(0, f"all {target.plural}")
+    return ", ".join(words)
 
 
 def _condition(name: str, value: Any) -> str:
     """Describe a lasting condition."""
     word = "project" if name == "project_ids" else name
+    if name == "exclude":
+        return "none excluded" if value is None else f"without {' and '.join(map(repr, value))}"
     if value is None:
         return f"any {word}"
     if name == "project_ids":
@@ -139,6 +146,8 @@ def _condition(name: str, value: Any) -> str:
 
 def _for(name: str, value: Any, target: TargetKind) -> str:
     """Say that a destination is for the targets of a lasting condition."""
+    if name == "exclude":
+        return f"for {target.plural} {'with ' * (value is None)}{_condition(name, value)}"
     which = "" if name == "project_ids" and value is not None else f"{target.plural} with "
     return f"for {which}{_condition(name, value)}"
 
@@ -152,4 +161,6 @@ def narrowed_in_words(selection: Selection) -> str:
         parts.append(f"{word} {first_few(ids) or 'none'}")
     if selection.updated_since is not None:
         parts.append(f"updated since {selection.updated_since}")
+    if selection.limit is not None:
+        parts.append(f"at most {selection.limit}")
     return ", ".join(parts)

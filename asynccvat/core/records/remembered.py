@@ -224,6 +224,10 @@ class Wanted:
         given = Remembered(format=format_name, images=images, **own)
         return cls(given=given, selection=Selection.of(selection), options=options)
 
+    def with_selection(self, selection: Selection) -> Wanted:
+        """Return this with another selection."""
+        return replace(self, selection=selection)
+
     def with_format(self, name: str) -> Wanted:
         """Return this with the exact name of the format that was given."""
         return replace(self, given=msgspec.structs.replace(self.given, format=name))

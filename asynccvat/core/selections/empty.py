@@ -26,7 +26,7 @@ def other_conditions(selection: Any) -> bool:
     return any(
         getattr(selection, item.name) is not None
         for item in fields(selection)
-        if item.name not in (*_TEXTS, "project_ids")
+        if item.name not in (*_TEXTS, "project_ids", "limit")
     )
 
 
@@ -63,11 +63,17 @@ def _unmet(name: str, wanted: str, what: str, values: set[str]) -> Iterator[str]
 
 
 def _nearest(wanted: str, values: set[str]) -> str:
+    near = nearest(wanted, values)
+    return f" The nearest: {', '.join(map(repr, near))}." * bool(near)
+
+
+def nearest(wanted: str, values: Iterable[str]) -> list[str]:
+    """Return the texts that look most like a wanted one, at most three."""
     folded = {value.lower(): value for value in sorted(values) if value}
     # Other tools search for parts of names, so the beginning of one comes before what looks alike.
     near = [key for key in folded if key.startswith(wanted.lower())]
     near += [key for key in difflib.get_close_matches(wanted.lower(), folded) if key not in near]
-    return f" The nearest: {', '.join(repr(folded[key]) for key in near[:_NEAREST])}." * bool(near)
+    return [folded[key] for key in near[:_NEAREST]]
 
 
 def _known(name: str, values: set[str]) -> str:

@@ -94,13 +94,21 @@ def request_check(selection: RequestSelection) -> Callable[[ServerRequest], bool
 def wildcard_check(
     selection: Selection | ProjectSelection | JobSelection,
 ) -> Callable[[object], bool] | None:
-    """Return what tells whether an entry fits the wildcards of a selection; None without any."""
+    """Return what tells whether an entry fits the names and wildcards that CVAT does not know.
+
+    None if there are none.
+    """
     patterns = {name: pattern_of(text) for name, text in selection.patterns().items()}
-    if not patterns:
+    excluded = [pattern_of(text) for text in getattr(selection, "exclude", None) or ()]
+    if not patterns and not excluded:
         return None
-    return lambda entry: all(
-        pattern.fullmatch(text_of(entry, name)) for name, pattern in patterns.items()
-    )
+
+    def check(entry: object) -> bool:
+        return all(
+            pattern.fullmatch(text_of(entry, name)) for name, pattern in patterns.items()
+        ) and not any(pattern.fullmatch(text_of(entry, "name")) for pattern in excluded)
+
+    return check
 
 
 def text_of(entry: object, name: str) -> str:

@@ -6,13 +6,23 @@ A selection checks its values when it is made. `client.lists` sends the queries.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from asynccvat.core import quantities
-from asynccvat.core.declarations import SELECTION, Ids, JsonLogic, Moment, Text, option
+from asynccvat.core.declarations import (
+    SELECTION,
+    Ids,
+    JsonLogic,
+    Moment,
+    Number,
+    Text,
+    Texts,
+    option,
+)
+from asynccvat.core.selections.queries import in_batches, of_projects
 from asynccvat.core.selections.wildcards import has_wildcard, longest_literal
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
@@ -24,9 +34,6 @@ REQUEST_STATES = ("queued", "started", "finished", "failed")
 REQUEST_ACTIONS = ("export", "import", "create")
 """What the server's requests are filtered by. It lists nothing for other words."""
 TYPES = ("annotation", "ground_truth", "consensus_replica")
-# CVAT's nginx answers 414 to a request line beyond 8 KiB. Batches of ids leave room for the rest of
-# the URL.
-_MAX_FILTER_LENGTH = 4000
 _WITH_WILDCARDS = ("name", "subset", "owner", "assignee")
 _WILDCARDS = "In quotes, * stands for any text and ? for one character."
 
@@ -54,15 +61,17 @@ class _ListFilter:
         group=SELECTION,
     )
 
+    limit: int | None = option(
+        None,
+        "--limit",
+        "At most so many: those with the lowest ids.",
+        Number(1, example=10),
+        group=SELECTION,
+    )
+
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("_ids"):
-                _check_ids(field.name, value)
-            elif field.name == "updated_since" and isinstance(value, datetime):
-                continue
-            elif value is not None:
-                check_text(field.name, value)
+            _check_condition(field.name, getattr(self, field.name))
         if self.filter is not None:
             try:
                 quantities.json_logic(self.filter)
@@ -124,20 +133,31 @@ class Selection(_ListFilter):
     Attributes:
         project_ids: Tasks of these projects. None selects all. An empty sequence selects nothing,
             so that a computed one never selects everything by accident.
+        projects: Tasks of these projects, too, by their names or ids. A text of digits is an id.
+            Names are exact. `project_ids` holds the ids from the beginning.
         task_ids: These tasks. None and an empty sequence as for projects.
         status: `annotation`, `validation` or `completed`.
         subset: The task's subset. In texts, `*` stands for any text, `?` for one character.
         name: The task's name, exact or with wildcards.
+        exclude: Not the tasks with these names, exact or with wildcards.
         owner: The user name of the task's creator.
         assignee: The user name of the assignee.
         updated_since: Tasks updated then or later: a `datetime`, or an ISO date or date and time,
             in UTC unless it has an offset.
         filter: A JSON logic expression, as CVAT's user interface builds them.
+        limit: At most so many tasks: those with the lowest ids.
 
     Raises:
         ConfigError: A value cannot be used: an id, the status, the filter or the date.
     """
 
+    projects: Sequence[str | int] | None = option(
+        None,
+        "--project",
+        "Tasks of this project, by its exact name or its id.",
+        Texts(metavar="NAME"),
+        group=SELECTION,
+    )
     project_ids: Sequence[int] | None = option(
         None,
         "--project-id",
@@ -155,6 +175,13 @@ class Selection(_ListFilter):
     name: str | None = option(
         None, "--name", f"Tasks with this name. {_WILDCARDS}", Text(), group=SELECTION
     )
+    exclude: Sequence[str] | None = option(
+        None,
+        "--exclude",
+        "Not the tasks with this name, exact or with wildcards.",
+        Texts(metavar="NAME"),
+        group=SELECTION,
+    )
     owner: str | None = option(
         None, "--owner", "Created by this user.", Text(metavar="USER"), group=SELECTION
     )
@@ -162,7 +189,19 @@ class Selection(_ListFilter):
     def __post_init__(self) -> None:
         # No super(): `slots=True` makes a second class, and super() would refer to the first.
         _ListFilter.__post_init__(self)
+        _settle_projects(self)
+        _settle_exclude(self)
         check_word("status", self.status, _STATUSES)
+
+    @property
+    def says_which(self) -> bool:
+        """Whether projects or tasks are named."""
+        return bool(self.projects or self.project_ids or self.task_ids)
+
+    def in_projects(self, project_ids: Sequence[int]) -> Selection:
+        """Return the selection with the ids of the projects that it names."""
+        ids = (*(self.project_ids or ()), *project_ids)
+        return replace(self, projects=None, project_ids=tuple(dict.fromkeys(ids)))
 
     @property
     def only_by_id(self) -> bool:
@@ -175,7 +214,7 @@ class Selection(_ListFilter):
         plain = self._plain(
             status=self.status, subset=self.subset, name=self.name, owner=self.owner
         )
-        yield from _of_projects(plain, self._terms(), self.project_ids, "id", self.task_ids)
+        yield from of_projects(plain, self._terms(), self.project_ids, "id", self.task_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,10 +225,12 @@ class ProjectSelection(_ListFilter):
         project_ids: These projects. None selects all, an empty sequence nothing.
         status: `annotation`, `validation` or `completed`.
         name: The project's name, exact or with wildcards as in `Selection`.
+        exclude: Not the projects with these names, exact or with wildcards.
         owner: The user name of the project's creator.
         assignee: The user name of the assignee.
         updated_since: As in `Selection`.
         filter: As in `Selection`.
+        limit: As in `Selection`.
 
     Raises:
         ConfigError: A value cannot be used.
@@ -204,18 +245,26 @@ class ProjectSelection(_ListFilter):
     name: str | None = option(
         None, "--name", f"Projects with this name. {_WILDCARDS}", Text(), group=SELECTION
     )
+    exclude: Sequence[str] | None = option(
+        None,
+        "--exclude",
+        "Not the projects with this name, exact or with wildcards.",
+        Texts(metavar="NAME"),
+        group=SELECTION,
+    )
     owner: str | None = option(
         None, "--owner", "Created by this user.", Text(metavar="USER"), group=SELECTION
     )
 
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
+        _settle_exclude(self)
         check_word("status", self.status, _STATUSES)
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
         plain = self._plain(status=self.status, name=self.name, owner=self.owner)
-        yield from _in_batches(plain, self._terms(), "id", self.project_ids)
+        yield from in_batches(plain, self._terms(), "id", self.project_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +274,7 @@ class JobSelection(_ListFilter):
     CVAT cannot filter jobs by the status or the subset of their tasks.
 
     Attributes:
+        projects: Jobs of these projects, too, by their names or ids, as in `Selection`.
         project_ids: Jobs of these projects. None selects all, an empty sequence nothing.
         task_ids: Jobs of these tasks. None and an empty sequence as for projects.
         task_name: The exact name of the task.
@@ -234,11 +284,19 @@ class JobSelection(_ListFilter):
         assignee: The user name of the assignee.
         updated_since: As in `Selection`, for the job itself.
         filter: As in `Selection`, with the variables that CVAT has for jobs.
+        limit: As in `Selection`.
 
     Raises:
         ConfigError: A value cannot be used.
     """
 
+    projects: Sequence[str | int] | None = option(
+        None,
+        "--project",
+        "Jobs of this project, by its exact name or its id.",
+        Texts(metavar="NAME"),
+        group=SELECTION,
+    )
     project_ids: Sequence[int] | None = option(
         None,
         "--project-id",
@@ -262,16 +320,27 @@ class JobSelection(_ListFilter):
 
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
+        _settle_projects(self)
         check_word("stage", self.stage, STAGES)
         check_word("state", self.state, STATES)
         check_word("type", self.type, TYPES)
+
+    @property
+    def says_which(self) -> bool:
+        """Whether projects or tasks are named."""
+        return bool(self.projects or self.project_ids or self.task_ids)
+
+    def in_projects(self, project_ids: Sequence[int]) -> JobSelection:
+        """Return the selection with the ids of the projects that it names."""
+        ids = (*(self.project_ids or ()), *project_ids)
+        return replace(self, projects=None, project_ids=tuple(dict.fromkeys(ids)))
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
         plain = self._plain(
             task_name=self.task_name, stage=self.stage, state=self.state, type=self.type
         )
-        yield from _of_projects(plain, self._terms(), self.project_ids, "task_id", self.task_ids)
+        yield from of_projects(plain, self._terms(), self.project_ids, "task_id", self.task_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,41 +366,20 @@ class RequestSelection:
         given = {"action": self.action, "status": self.status, "format": self.export_format}
         plain = {name: value for name, value in given.items() if value is not None}
         # The only filter that works here: CVAT answers 500 to `and`, `or` and comparisons.
-        yield from _in_batches(plain, [], f"{self.target}_id", self.task_ids)
+        yield from in_batches(plain, [], f"{self.target}_id", self.task_ids, compare=False)
 
 
-def after(query: Mapping[str, str], last_id: int) -> dict[str, str]:
-    """Narrow a list's query to the items after an id. The list must be sorted by ids."""
-    terms = [json.loads(query["filter"])] if "filter" in query else []
-    return {**query, **_filter([*terms, {">": [{"var": "id"}, last_id]}])}
+def check_prunable(selection: Selection, *, prune: bool) -> None:
+    """Check that a run that removes what is gone lists everything.
 
-
-def _of_projects(
-    plain: dict[str, str],
-    terms: list[Any],
-    project_ids: Sequence[int] | None,
-    key: str,
-    ids: Sequence[int] | None,
-) -> Iterator[dict[str, str]]:
-    if project_ids is not None:
-        projects = sorted(set(project_ids))
-        if not projects:
-            return
-        if len(projects) == 1:
-            plain = {**plain, "project_id": str(projects[0])}
-        else:
-            terms = [{"in": [{"var": "project_id"}, projects]}, *terms]
-    yield from _in_batches(plain, terms, key, ids)
-
-
-def _in_batches(
-    plain: dict[str, str], terms: list[Any], key: str, ids: Sequence[int] | None
-) -> Iterator[dict[str, str]]:
-    if ids is None:
-        yield plain | _filter(terms)
-        return
-    for batch in id_batches(ids):
-        yield plain | _filter([*terms, {"in": [{"var": key}, batch]}])
+    Raises:
+        ConfigError: It has a limit: what lies beyond it is not gone.
+    """
+    if prune and selection.limit is not None:
+        raise ConfigError(
+            "--prune contradicts --limit, which leaves out tasks that are not gone. Remove one of "
+            "them."
+        )
 
 
 def check_text(name: str, value: object) -> None:
@@ -358,8 +406,6 @@ def check_word(name: str, value: str | None, words: Sequence[str]) -> None:
 
 def _check_ids(name: str, ids: object) -> None:
     """Check a sequence of ids. A text is refused, although it is a sequence of characters."""
-    if ids is None:
-        return
     if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
         raise ConfigError(f"{name} must be a list of ids, like [147, 148], not {ids!r}")
     for value in ids:
@@ -367,20 +413,56 @@ def _check_ids(name: str, ids: object) -> None:
             raise ConfigError(f"{name} must be positive whole numbers, not {value!r}")
 
 
-def id_batches(ids: Sequence[int]) -> Iterator[list[int]]:
-    """Split ids, sorted and each once, into batches that fit into a request's URL."""
-    batch: list[int] = []
-    length = 0
-    for task_id in sorted(set(ids)):
-        # A comma becomes %2C in the URL. No blank follows it.
-        cost = len(str(task_id)) + 3
-        if batch and length + cost > _MAX_FILTER_LENGTH:
-            yield batch
-            batch, length = [], 0
-        batch.append(task_id)
-        length += cost
-    if batch:
-        yield batch
+def _check_condition(name: str, value: object) -> None:
+    """Check a condition by itself. `_settle_projects` checks the projects."""
+    if value is None or name == "projects" or isinstance(value, datetime):
+        return
+    if name.endswith("_ids"):
+        _check_ids(name, value)
+    elif name == "exclude":
+        _check_texts(name, value)
+    elif name == "limit":
+        _check_limit(value)
+    else:
+        check_text(name, value)
+
+
+def _check_limit(limit: object) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ConfigError(f"limit must be a positive whole number, not {limit!r}")
+
+
+def _check_texts(name: str, given: object) -> None:
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        raise ConfigError(f"{name} must be a list of texts, like ['draft-*'], not {given!r}")
+    for text in given:
+        check_text(name, text)
+
+
+def _settle_exclude(selection: Selection | ProjectSelection) -> None:
+    """Keep the excluded names as a tuple, None for none, so that selections can be compared."""
+    object.__setattr__(selection, "exclude", tuple(dict.fromkeys(selection.exclude or ())) or None)
+
+
+def _settle_projects(selection: Selection | JobSelection) -> None:
+    """Check the projects of a selection, and move those that are ids to `project_ids`."""
+    given: object = selection.projects
+    if given is None:
+        return
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
+        raise ConfigError(f"projects must be a list of names and ids, not {given!r}")
+    ids, names = list(selection.project_ids or ()), []
+    for one in given:
+        if isinstance(one, str) and not (one.strip().isascii() and one.strip().isdecimal()):
+            check_text("projects", one)
+            names.append(one)
+        else:
+            number = int(one) if isinstance(one, str) else one
+            _check_ids("projects", [number])
+            ids.append(number)
+    object.__setattr__(selection, "projects", tuple(dict.fromkeys(names)) or None)
+    if not names or ids:
+        object.__setattr__(selection, "project_ids", tuple(dict.fromkeys(ids)))
 
 
 def _moment(given: str | datetime) -> str:
@@ -395,10 +477,3 @@ def _moment(given: str | datetime) -> str:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _filter(terms: list[Any]) -> dict[str, str]:
-    if not terms:
-        return {}
-    expression = terms[0] if len(terms) == 1 else {"and": terms}
-    return {"filter": json.dumps(expression, separators=(",", ":"))}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from asynccvat.core.declarations import Switch, declared_options, make_options
+from asynccvat.core.declarations import Option, Switch, Texts, declared_options, make_options
 from asynccvat.core.options.transfer import DEFAULT_PREFIX
 from asynccvat.core.paths import task_folder_name
 from asynccvat.core.selections.selection import Selection
@@ -130,10 +130,21 @@ class StepContext:
 def values_of(group: type, section: Section) -> dict[str, Any]:
     """Return the options of a class that a section sets, by their fields."""
     return {
-        item.name: item.switched(given=value) if isinstance(item.kind, Switch) else value
+        item.name: _value_of(item, value)
         for item in declared_options(group)
         if (value := section.values.get(item.key)) is not None
     }
+
+
+def _value_of(item: Option, value: Any) -> Any:
+    """Return the value of a field for that of a key."""
+    match item.kind:
+        case Switch():
+            return item.switched(given=value)
+        case Texts():
+            return tuple(text for text, _ in value)
+        case _:
+            return value
 
 
 def path_of(text: str) -> Path:

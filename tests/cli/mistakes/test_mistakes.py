@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -84,6 +85,7 @@ def test_a_mistake_is_told_with_what_to_do(
             monkeypatch.delenv(variable, raising=False)
         else:
             monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     ended = shell(*shlex.split(mistake.typed.replace("{url}", simulated.url)))
     said = ended.err.replace(simulated.url, "{url}").replace(str(tmp_path), "{here}")
     assert said.splitlines() == mistake.said

@@ -1,0 +1,80 @@
+"""Read ids as users write them: `147`, `147,148`, `1-500`.
+
+Not every number of a range is the id of something, so none of them has to exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+_RANGE = re.compile(r"([0-9]+)\s*-\s*([0-9]+)")
+_MOST = 1_000_000
+_HOW = "Write ids as numbers, like 147, 147,148 or 1-500."
+
+
+class IdList(tuple[int, ...]):  # noqa: SLOT001 - tuples have no room for slots
+    """Ids, some of which come from ranges.
+
+    Attributes:
+        of_ranges: The ids that need not exist.
+    """
+
+    of_ranges: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, parts: Iterable[int | range]) -> IdList:
+        """Make one list of ids and ranges, each id once, in the given order."""
+        named: dict[int, None] = {}
+        every: dict[int, None] = {}
+        for part in parts:
+            if isinstance(part, range):
+                every.update(dict.fromkeys(part))
+            else:
+                named[part] = every[part] = None
+        ids = cls(every)
+        ids.of_ranges = frozenset(every.keys() - named.keys())
+        return ids
+
+
+def required(ids: Sequence[int] | None) -> set[int]:
+    """Return those of some ids that have to exist."""
+    return set(ids or ()) - (ids.of_ranges if isinstance(ids, IdList) else frozenset())
+
+
+def read_ids(text: str) -> list[int | range]:
+    """Read ids and ranges, separated by commas.
+
+    Raises:
+        ValueError: A part is neither. It is the rest of a sentence that begins with the part.
+    """
+    # An empty text is refused, too: it is probably a shell variable that is not set, rather than
+    # the wish to select everything.
+    return [_read(part.strip(), text) for part in text.removesuffix(",").split(",")]
+
+
+def _read(part: str, text: str) -> int | range:
+    found = _RANGE.fullmatch(part)
+    if found is not None:
+        return _range(part, int(found[1]), int(found[2]))
+    if part.isascii() and part.isdigit() and int(part):
+        return int(part)
+    raise ValueError(f"{part or text!r} {_no_id(part)}")
+
+
+def _range(part: str, first: int, last: int) -> range:
+    if not 0 < first <= last:
+        why = "begins with 0" if first == 0 else "ends before it begins"
+        raise ValueError(f"{part!r} {why}. Write a range like 1-500.")
+    if last - first >= _MOST:
+        raise ValueError(f"{part!r} is a range of more than {_MOST:,} ids. Write a smaller one.")
+    return range(first, last + 1)
+
+
+def _no_id(part: str) -> str:
+    """Say why a part of a list is no id: a comma too many, or an id as CVAT shows it."""
+    if not part:
+        return f"lacks a number beside a comma. {_HOW}"
+    if re.fullmatch(r"#[1-9][0-9]*", part):
+        return f"is no number. Write {part.removeprefix('#')}."
+    return f"is no id. {_HOW}"

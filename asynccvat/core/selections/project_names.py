@@ -1,0 +1,47 @@
+"""Find the projects that have given names among those that a server lists.
+
+`client.project_names` asks the server. A name has to be exact: a project that only looks like it
+may be another one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from asynccvat.core.models import Project
+from asynccvat.core.selections.empty import nearest
+from asynccvat.core.selections.selection import ProjectSelection
+from asynccvat.core.texts import first_few
+
+_NAMES_AT_ONCE = 20
+
+
+def named(names: Sequence[str]) -> Iterator[ProjectSelection]:
+    """Yield the selections that together hold the projects with some names."""
+    for at in range(0, len(names), _NAMES_AT_ONCE):
+        term = {"in": [{"var": "name"}, list(names[at : at + _NAMES_AT_ONCE])]}
+        yield ProjectSelection(filter=json.dumps(term))
+
+
+def with_name(name: str, projects: Iterable[Project]) -> tuple[Project, ...]:
+    """Return the projects with a name, each once, in ascending order of id."""
+    found = {one.id: one for one in projects if one.name == name}
+    return tuple(found[key] for key in sorted(found))
+
+
+def ambiguous(name: str, found: Sequence[Project], origin: str) -> str:
+    """Say that a name means several projects."""
+    return (
+        f"{origin} has {len(found)} projects named {name!r}: "
+        f"{first_few([one.id for one in found])}. Give the id of one."
+    )
+
+
+def unknown(name: str, seen: Iterable[Project], origin: str) -> str:
+    """Say that there is no project with a name, and which names look like it."""
+    near = nearest(name, {one.name for one in seen})
+    hint = "`asynccvat list-projects` shows which there are."
+    if near:
+        hint = f"Did you mean {' or '.join(map(repr, near))}?"
+    return f"there is no project {name!r} at {origin} that this user may see. {hint}"
