@@ -30,6 +30,7 @@ class Sizes:
         upload_mb: The large annotation file.
         curve_tasks: Tasks for each point of the curves.
         soak_tasks: Tasks of the long run.
+        watched_tasks: Tasks of the watch of a day.
         verified_small: Small files to verify, beside large ones as of the stored archive.
     """
 
@@ -52,6 +53,7 @@ class Sizes:
     upload_mb: int
     curve_tasks: int
     soak_tasks: int
+    watched_tasks: int
     verified_small: int
 
 
@@ -75,6 +77,7 @@ QUICK = Sizes(
     upload_mb=200,
     curve_tasks=8,
     soak_tasks=2000,
+    watched_tasks=200,
     verified_small=2000,
 )
 FULL = Sizes(
@@ -97,6 +100,7 @@ FULL = Sizes(
     upload_mb=200,
     curve_tasks=40,
     soak_tasks=100_000,
+    watched_tasks=10_000,
     verified_small=20_000,
 )
 

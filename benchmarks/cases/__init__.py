@@ -19,6 +19,7 @@ from benchmarks.cases.soaking import soak
 from benchmarks.cases.starting import starting
 from benchmarks.cases.uploading import cut_upload, many_uploads
 from benchmarks.cases.verifying import verifying
+from benchmarks.cases.watching import watching
 from benchmarks.results import Result
 from benchmarks.setting import Setting
 
@@ -46,4 +47,5 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "verifying": verifying,
     "curves": curves,
     "soak": soak,
+    "watching": watching,
 }

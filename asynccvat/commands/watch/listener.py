@@ -130,7 +130,7 @@ def _for_this_machine(page: Handler) -> Handler:
 
     async def handler(request: web.Request) -> web.StreamResponse:
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
-        if not is_local(peer[0] if peer else None, request.headers):
+        if not is_local(peer[0] if peer else None, request.headers, request.host):
             return web.Response(status=404, text="404: Not Found")
         return await page(request)
 

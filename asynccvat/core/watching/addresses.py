@@ -42,17 +42,27 @@ class Address:
         return cls(found[1] or found[2], int(found[3]))
 
 
-def is_local(peer: str | None, header_names: Iterable[str]) -> bool:
+def is_local(peer: str | None, header_names: Iterable[str], host: str) -> bool:
     """Whether a request came from this machine, and from no proxy that says so.
+
+    A browser here may be led to this machine by a name of a foreign page: the name gives it away.
 
     Args:
         peer: The address at the other end of the connection.
         header_names: The names of the request's headers.
+        host: The Host header.
     """
     if peer is None or any(name.lower() in _FORWARDED for name in header_names):
         return False
+    name = re.sub(r":\d*$", "", host.lower()).strip("[]")
+    names_here = name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    return names_here and _is_loopback(peer)
+
+
+def _is_loopback(text: str) -> bool:
+    """Whether a text is an address of this machine alone."""
     try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
+        address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return False
     mapped = getattr(address, "ipv4_mapped", None)

@@ -166,18 +166,18 @@ async def test_no_address_is_refused(serve: Serving, data: Path) -> None:
             pass
 
 
-async def test_pages_are_hidden_from_proxies(
+async def test_pages_are_hidden_from_proxies_and_foreign_names(
     serve: Serving, data: Path, session: aiohttp.ClientSession
 ) -> None:
     watched = slow_watch(serve, data)
     async with ac.serve_watch(watched, listen="127.0.0.1:0", secret=SECRET) as addresses:
         async with session.get(addresses.status) as answer:
             assert answer.status == 200
-        headers = {"X-Forwarded-For": "203.0.113.7"}
-        for page in ("status", "status.json", "metrics", "healthz", "readyz"):
+        for page in ("status", "status/rounds/1", "status.json", "metrics", "healthz", "readyz"):
             address = addresses.status.replace("/status", f"/{page}")
-            async with session.get(address, headers=headers) as answer:
-                assert answer.status == 404
+            for headers in ({"X-Forwarded-For": "203.0.113.7"}, {"Host": "evil.example"}):
+                async with session.get(address, headers=headers) as answer:
+                    assert answer.status == 404
 
 
 async def test_the_status_address_takes_no_webhooks(

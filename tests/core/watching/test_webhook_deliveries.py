@@ -63,7 +63,19 @@ def test_other_texts_are_no_addresses(text: str) -> None:
 
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
 def test_this_machine_is_local(peer: str) -> None:
-    assert is_local(peer, ["Host", "Accept"])
+    assert is_local(peer, ["Host", "Accept"], "127.0.0.1:9000")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:9000", "[::1]:9000", "[::1]", "a.localhost"]
+)
+def test_names_of_this_machine_are_local(host: str) -> None:
+    assert is_local("127.0.0.1", [], host)
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", "127.0.0.1.evil.example:9000", "10.0.0.1"])
+def test_other_names_are_not(host: str) -> None:
+    assert not is_local("127.0.0.1", [], host)
 
 
 @pytest.mark.parametrize(
@@ -80,4 +92,4 @@ def test_this_machine_is_local(peer: str) -> None:
     ],
 )
 def test_other_machines_and_proxies_are_not(peer: str | None, headers: list[str]) -> None:
-    assert not is_local(peer, headers)
+    assert not is_local(peer, headers, "localhost:9000")
