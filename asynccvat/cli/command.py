@@ -12,6 +12,7 @@ import typer
 
 from asynccvat.cli import pasted
 from asynccvat.cli.common_options import ResultOptions
+from asynccvat.cli.completion.values import with_completion
 from asynccvat.cli.given import given_command
 from asynccvat.cli.option_groups import parameters_of, take
 from asynccvat.cli.shared_options import SharedOptions
@@ -92,6 +93,11 @@ def _refuse_options_of_the_group(ctx: typer.Context, names: list[str]) -> None:
 
 def set_signature(function: Callable[..., Any], parameters: list[inspect.Parameter]) -> None:
     """Set the signature from which typer reads a command's options; all are keywords."""
-    by_keyword = [item.replace(kind=inspect.Parameter.KEYWORD_ONLY) for item in parameters]
+    by_keyword = [
+        item.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY, annotation=with_completion(item.annotation)
+        )
+        for item in parameters
+    ]
     function.__signature__ = inspect.Signature(by_keyword)  # type: ignore[attr-defined]  # a hook
     function.__annotations__ = {item.name: item.annotation for item in by_keyword}

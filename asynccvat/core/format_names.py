@@ -132,6 +132,28 @@ def meant_formats(given: str, names: Sequence[str]) -> tuple[str, ...]:
     return _latest(found, known)
 
 
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return a way to write each format in one word: `coco` for `COCO 1.0`.
+
+    A format that no such word means alone is left out.
+
+    Args:
+        names: The exact names that there are.
+
+    Returns:
+        The exact names by these words.
+    """
+    found = {}
+    for name in names:
+        one = _Name(name)
+        short = "-".join(one.words)
+        for word in (short, f"{short}-{one.version}"):
+            if meant_formats(word, names) == (name,):
+                found[word] = name
+                break
+    return found
+
+
 def _other_bases(base: str) -> list[tuple[str, ...]]:
     """Return other bases that a base may stand for, the likely ones first."""
     found: list[tuple[str, ...]] = [(_SHORT[base],)] if base in _SHORT else []

@@ -7,8 +7,16 @@
 from __future__ import annotations
 
 from asynccvat.core.wire.urls import PageUrl
-from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings
+from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings, saved_servers
 from asynccvat.settings.sides import load_side
 from asynccvat.settings.values import SettingValue
 
-__all__ = ["DEFAULT_FILES", "PageUrl", "SettingValue", "Settings", "load_settings", "load_side"]
+__all__ = [
+    "DEFAULT_FILES",
+    "PageUrl",
+    "SettingValue",
+    "Settings",
+    "load_settings",
+    "load_side",
+    "saved_servers",
+]

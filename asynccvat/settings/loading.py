@@ -291,6 +291,19 @@ class _Saved:
         return read_saved(files)
 
 
+def saved_servers(profiles: Path | None = None) -> dict[str, str]:
+    """Return the servers of the saved logins and profiles by their names. Blocks while it reads.
+
+    Args:
+        profiles: The file of profiles; that of CVAT's own tools by default.
+
+    Raises:
+        ConfigError: A file cannot be read, or others may read or write it.
+    """
+    saved = _Saved(profiles, None).read().saved
+    return {name: profile.server.text for name, profile in saved.items()}
+
+
 def _named_profile(name: str, places: _Saved, given: _Layer) -> Profile:
     """Return the login or profile with a name."""
     others = [FLAGS[other] for other in ("url", "username", "password", "token") if other in given]

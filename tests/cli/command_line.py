@@ -61,7 +61,7 @@ def bare_shell(
         if name.startswith("CVAT_"):
             monkeypatch.delenv(name)
     # The user who runs the tests may have a profile.
-    for name in ("HOME", "XDG_CONFIG_HOME"):
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return Shell(capsys)

@@ -26,6 +26,7 @@ STARTS_THE_SIMULATOR = {"commands/demo.py", "commands/simulate.py"}
 
 EXCEPTIONS = {
     "asynccvat.core.declarations": "the options are declared there, for run files, too",
+    "asynccvat.core.format_names": "the Tab key offers formats in the words that runs understand",
     "asynccvat.core.quantities": "run files read sizes, durations and dates in the same way",
     "asynccvat.core.scheduling.stalls": "a run tells of a queue that stands still in the same way",
     "asynccvat.core.selections.id_lists": "ids of ranges, which need not exist, are read by it",

@@ -11,6 +11,7 @@ from asynccvat.core.format_names import (
     exporter_for,
     format_without_server,
     meant_formats,
+    short_names,
 )
 from asynccvat.core.models import Format, Formats
 from asynccvat.core.specs import CVAT
@@ -112,3 +113,19 @@ def test_only_names_of_the_server_are_ever_meant(names: list[str], text: str) ->
     found = meant_formats(text, names)
     assert set(found) <= set(names)
     assert all(meant_formats(name, names) == (name,) for name in names)
+
+
+@pytest.mark.parametrize("name", KNOWN_FORMATS)
+def test_each_known_format_has_a_word_that_means_it(name: str) -> None:
+    words = [word for word, meant in short_names(KNOWN_FORMATS).items() if meant == name]
+    assert len(words) == 1
+    assert " " not in words[0]
+    assert meant_formats(words[0], KNOWN_FORMATS) == (name,)
+
+
+def test_an_older_version_has_its_version_in_the_word() -> None:
+    assert short_names(["COCO 1.0", "COCO 2.0"]) == {"coco-1.0": "COCO 1.0", "coco": "COCO 2.0"}
+
+
+def test_a_format_that_no_word_means_is_left_out() -> None:
+    assert short_names(["A b 1.0", "A-b 1.0"]) == {"a-b": "A b 1.0"}

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
+from asynccvat.cli.completion.values import Offer, completing
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.help import page, topics
+
+
+def _offers(context: Any, begun: str) -> Iterable[Offer]:
+    """Offer commands and topics."""
+    del begun
+    group: Any = context.find_root().command
+    for word in context.params.get("words") or ():
+        group = getattr(group, "commands", {}).get(word)
+    commands = getattr(group, "commands", {})
+    yield from ((name, one.help.split("\n")[0]) for name, one in commands.items())
+    if not context.params.get("words"):
+        yield from topics.NAMES.items()
 
 
 def help_(
     ctx: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="COMMAND|TOPIC", help="A command or a topic; without it, topics."),
+        typer.Argument(
+            metavar="COMMAND|TOPIC",
+            help="A command or a topic; without it, topics.",
+            autocompletion=completing(_offers),
+        ),
     ] = None,
 ) -> None:
     """Explain a command with every option, or a topic.

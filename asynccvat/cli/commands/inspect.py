@@ -9,6 +9,7 @@ import typer
 from asynccvat.cli import output, parsing, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions
+from asynccvat.cli.completion import cache
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
@@ -108,7 +109,9 @@ def formats(
     asynccvat formats --json
     """
     form = output_options.form()
-    known = queries.ask(shared.settings(), lambda client: client.formats())
+    settings = shared.settings()
+    known = queries.ask(settings, lambda client: client.formats())
+    cache.remember(settings, "formats", cache.format_names(known))
     if form is OutputForm.JSON:
         output.write_json(record(known))
     elif form is OutputForm.JSONL:

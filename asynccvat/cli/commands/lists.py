@@ -9,6 +9,7 @@ from asynccvat import JobSelection, ProjectSelection, Selection
 from asynccvat.cli import output, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import in_default_project
+from asynccvat.cli.completion import cache
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.listing import Column, ListForm, Listing
 from asynccvat.cli.queries import minute
@@ -110,6 +111,9 @@ def list_projects(
         queries.stream(settings, lambda client: client.iter_projects(selection))
     else:
         projects = queries.ask(settings, lambda client: client.projects(selection))
+        if selection == ProjectSelection():
+            names = {project.id: project.name for project in projects}
+            cache.remember(settings, "projects", names)
         listing.show(projects, "project")
     return ExitCode.DONE
 

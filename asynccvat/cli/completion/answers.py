@@ -1,0 +1,136 @@
+"""Answer from the cache what completion needs of a server, and ask the server at most briefly.
+
+Nothing here asks for a password or unlocks a keyring, and nothing raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from asynccvat.cli.completion import cache
+from asynccvat.cli.completion.cache import Answers
+from asynccvat.cli.shared_options import SharedOptions
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient
+    from asynccvat.settings import Settings
+
+SECONDS = 2.0
+"""The longest wait for a server."""
+
+_INSTEAD = "-"
+_NO_KEYRING = ("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
+
+def answers_for(context: Any, what: str) -> Answers:
+    """Return what the server of a command line answered last, asked again if that is old.
+
+    Args:
+        context: The context of the command that is being completed.
+        what: `formats` or `projects`.
+    """
+    from asynccvat.errors import ConfigError  # noqa: PLC0415 - the start-up of commands stays light
+
+    given = given_options(context)
+    if given.password_stdin:
+        return Answers()
+    try:
+        with _without_keyring():
+            settings = given.settings_for({}, given.password)
+        may_ask = settings.token is not None or settings.password is not None
+    except ConfigError:
+        try:
+            # The cache needs no credentials. A token in place of them keeps the keyring closed.
+            settings = replace(given, token=_INSTEAD).settings_for({}, None)
+        except ConfigError:
+            return Answers()
+        may_ask = False
+    path = cache.path_for(settings)
+    known = cache.read(path)
+    if may_ask and known.needs(what, time.time()):
+        known = _asked(settings, known, what)
+        cache.write(path, known)
+    return known
+
+
+def given_options(context: Any) -> SharedOptions:
+    """Return the shared options of a command line, before its command and after it."""
+    merged = SharedOptions()
+    for one in (context.find_root(), context):
+        values = {item.name: one.params.get(item.name) for item in fields(SharedOptions)}
+        given = {name: value for name, value in values.items() if value or value == ""}
+        merged = merged.overridden_by(SharedOptions(**given))
+    return merged
+
+
+def _asked(settings: Settings, known: Answers, what: str) -> Answers:
+    """Return the answers with a new one; with the time of the failure if there is none."""
+    now = time.time()
+    known.failed = now
+    if _is_found(settings.address):
+        with suppress(Exception):  # a server may fail in any way
+            setattr(known, what, asyncio.run(asyncio.wait_for(_ask(settings, what), SECONDS)))
+            known.asked[what] = now
+            known.failed = 0.0
+    return known
+
+
+async def _ask(settings: Settings, what: str) -> Any:
+    from asynccvat import CvatClient, RetryPolicy  # noqa: PLC0415 - aiohttp takes long to load
+
+    arguments = settings.client_arguments | {"policy": RetryPolicy(attempts=0)}
+    async with CvatClient(**arguments, connect_timeout=SECONDS) as client:
+        return await (_formats(client) if what == "formats" else _projects(client))
+
+
+async def _formats(client: CvatClient) -> list[str]:
+    return cache.format_names(await client.formats())
+
+
+async def _projects(client: CvatClient) -> dict[int, str]:
+    return {project.id: project.name for project in await client.projects()}
+
+
+def _is_found(address: str) -> bool:
+    """Return whether a server's name is resolved in time.
+
+    Python waits for a look-up before it exits, however long it takes. A daemon thread is left.
+    """
+    parts = urlsplit(address)
+    found: list[bool] = []
+
+    def look_up() -> None:
+        try:
+            socket.getaddrinfo(parts.hostname, parts.port or 443)
+        except OSError:
+            return
+        found.append(True)
+
+    thread = threading.Thread(target=look_up, daemon=True)
+    thread.start()
+    thread.join(SECONDS / 2)
+    return bool(found)
+
+
+@contextmanager
+def _without_keyring() -> Iterator[None]:
+    """Keep the system's keyring closed: a locked one would ask the user to unlock it."""
+    name, backend = _NO_KEYRING
+    before = os.environ.get(name)
+    os.environ[name] = backend
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before

@@ -1,0 +1,122 @@
+"""Name the values that the Tab key offers for an option, by its flag."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stderr, suppress
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+from typer.models import OptionInfo
+
+Offer = tuple[str, str]
+"""A value and what it means."""
+
+Source = Callable[[Any, str], Iterable[Offer]]
+"""Offers values for a context and the beginning of a word."""
+
+
+def formats(context: Any, begun: str) -> Iterable[Offer]:
+    """Offer short names of formats, and for a word that begins none of them the exact names."""
+    from asynccvat.cli.completion.answers import answers_for  # noqa: PLC0415 - as below
+    from asynccvat.core.format_names import (  # noqa: PLC0415 - the start-up of commands stays light
+        KNOWN_FORMATS,
+        short_names,
+    )
+
+    known = answers_for(context, "formats").formats
+    # The first stands for two formats of the server.
+    names = KNOWN_FORMATS if known is None else (KNOWN_FORMATS[0], *known)
+    offered = [(short, name) for short, name in short_names(names).items()]
+    if not any(short.startswith(begun) for short, _ in offered):
+        return [(name, "") for name in names]
+    return offered
+
+
+def project_ids(context: Any, begun: str) -> Iterable[Offer]:
+    """Offer the ids of projects with their names, also after a comma."""
+    before, comma, _ = begun.rpartition(",")
+    return [
+        (f"{before}{comma}{project_id}", name) for project_id, name in _projects(context).items()
+    ]
+
+
+def projects(context: Any, begun: str) -> Iterable[Offer]:
+    """Offer the names of projects, and for a number their ids."""
+    if begun[:1].isdecimal():
+        return project_ids(context, begun)
+    return [(name, f"project {project_id}") for project_id, name in _projects(context).items()]
+
+
+def profiles(context: Any, begun: str) -> Iterable[Offer]:
+    """Offer the saved profiles with their servers."""
+    del context, begun
+    from asynccvat.settings import saved_servers  # noqa: PLC0415 - the start-up stays light
+
+    return saved_servers().items()
+
+
+def _projects(context: Any) -> dict[int, str]:
+    from asynccvat.cli.completion.answers import answers_for  # noqa: PLC0415 - asyncio is heavy
+
+    return answers_for(context, "projects").projects or {}
+
+
+SOURCES: dict[str, Source] = {
+    "--format": formats,
+    "--profile": profiles,
+    "--project": projects,
+    "--project-id": project_ids,
+}
+"""What offers the values of an option."""
+
+
+def with_completion(annotation: Any) -> Any:
+    """Let the Tab key complete the values of an option, if it is one of `SOURCES`.
+
+    Args:
+        annotation: The type of a parameter, as typer reads it.
+    """
+    if get_origin(annotation) is Annotated:
+        for item in get_args(annotation)[1:]:
+            if isinstance(item, OptionInfo) and item.autocompletion is None:
+                # In an annotation, the first flag stands where the default would.
+                flags = [item.default, *(item.param_decls or ())]
+                sources = [SOURCES[flag] for flag in flags if flag in SOURCES]
+                item.autocompletion = completing(sources[0]) if sources else None
+    return annotation
+
+
+def completing(source: Source) -> Callable[[typer.Context, str], list[Offer]]:
+    """Return a source as typer wants it: one that writes nothing and never fails."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[Offer]:
+        offered: list[Offer] = []
+        with suppress(Exception), redirect_stderr(io.StringIO()):
+            offered = [
+                (value, meaning)
+                for value, meaning in source(ctx, incomplete)
+                # A terminal would obey the control characters of a name.
+                if value.isprintable() and value.startswith(incomplete)
+            ]
+        return [(_for_shell(value), " ".join(meaning.split())) for value, meaning in offered]
+
+    return complete
+
+
+def _for_shell(value: str) -> str:
+    """Return a value as the shell inserts it. bash quotes nothing itself; zsh and fish do."""
+    if os.environ.get("_ASYNCCVAT_COMPLETE") != "complete_bash":
+        return value
+    words = os.environ.get("COMP_WORDS", "")
+    quoted = shlex.quote(value)
+    if quoted == value or words.rstrip().count('"') % 2 or words.rstrip().count("'") % 2:
+        return value
+    return "".join(character if _is_plain(character) else f"\\{character}" for character in value)
+
+
+def _is_plain(character: str) -> bool:
+    return character.isalnum() or character in "-_./:=@%+,"
