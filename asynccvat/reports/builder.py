@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from math import inf
+from sys import intern
 from typing import Any
 
 from asynccvat.core.targets import TargetKind
@@ -84,7 +85,7 @@ class TimelineBuilder:
         if record["event"] == "task_done":
             line = self._under_way.pop(key, None) or TaskLine(target, id_, step, at)
             line.enter(None, at)
-            line.end, line.outcome = at, record
+            line.end, line.outcome = at, _outcome(record)
             timeline.lines.append(line)
             return
         change = _CHANGES.get(record["event"])
@@ -144,11 +145,26 @@ def _key(record: Mapping[str, Any]) -> tuple[int, str, int] | None:
 
     The task of a job stands beside the job's id, so the task's is looked at last.
     """
-    for target in reversed(TargetKind):
-        id_ = record.get(f"{target}_id")
+    for key, target in _TARGETS:
+        id_ = record.get(key)
         if isinstance(id_, int):
-            return int(_number(record, "step_number")), str(target), id_
+            return record.get("step_number") or 0, target, id_
     return None
+
+
+_TARGETS = tuple((f"{target}_id", str(target)) for target in reversed(TargetKind))
+"""By the key of its id, each kind of target; a task's last."""
+
+
+_KEPT = ("name", "action", "reason", "transferred", "error", "warnings")
+"""What is kept of an outcome: a run may have a hundred thousand."""
+
+
+def _outcome(record: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: record[key] for key in _KEPT if key in record}
+    for key in ("action", "reason"):
+        kept[key] = intern(str(kept.get(key, "")))
+    return kept
 
 
 def _number(record: Mapping[str, Any], name: str) -> float:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from asynccvat.reports.byte_counts import ByteCounts
 
 
@@ -30,8 +32,7 @@ class Phase(StrEnum):
     """One of its steps failed. It waits for the next attempt."""
 
 
-@dataclass(slots=True, frozen=True)
-class Span:
+class Span(msgspec.Struct, frozen=True, gc=False):
     """A stretch of time, in seconds of the run."""
 
     phase: Phase
@@ -39,8 +40,7 @@ class Span:
     end: float
 
 
-@dataclass(slots=True)
-class ServerStay:
+class ServerStay(msgspec.Struct, frozen=True, gc=False):
     """A stay of a request at the server, from the request to the news of its end.
 
     Attributes:
@@ -66,7 +66,7 @@ class TaskLine:
         step: The number of the run file's step, 0 outside run files.
         start: When its first event came, in seconds of the run.
         end: When it had its outcome. None if it has none.
-        outcome: The record of its `task_done`, empty if it has none.
+        outcome: What became of it, from its `task_done`. Empty if it has none.
         name: Its name, as far as it is known before it has an outcome.
         spans: Its phases in their order.
         stays: Which of them are stays at the server that have ended.

@@ -12,6 +12,7 @@ from benchmarks.cases.large_backups import large_backup
 from benchmarks.cases.official import documented
 from benchmarks.cases.planning import changed, durability, unchanged
 from benchmarks.cases.refreshing import refreshing
+from benchmarks.cases.report_pages import report_pages
 from benchmarks.cases.restoring import many_restores
 from benchmarks.cases.resuming import resuming
 from benchmarks.cases.scheduling import fresh, shared
@@ -45,6 +46,7 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "copies": many_copies,
     "large": large_backup,
     "verifying": verifying,
+    "report-pages": report_pages,
     "curves": curves,
     "soak": soak,
     "watching": watching,
