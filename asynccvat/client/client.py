@@ -233,14 +233,14 @@ class CvatClient:
     ) -> Self:
         """Make a client from what the command line reads. Blocks while files are read.
 
-        It reads, in this order: the arguments, the environment, a YAML file, and the profiles of
-        CVAT's own tools. It never asks on a terminal.
+        It reads, in this order: the arguments, the environment, a YAML file, and saved logins:
+        those of `asynccvat login`, and profiles of CVAT's own tools. It never asks on a terminal.
 
         Args:
             url: The server's address. None takes it from the other places.
             organization: Its short name. None takes it from the other places.
             config: The YAML file, instead of the default ones.
-            profile: The name of a saved profile, for server and token.
+            profile: The name of a saved login or profile, for server and token.
             policy: How often and how long failed calls are retried.
 
         Raises:

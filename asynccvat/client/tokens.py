@@ -102,7 +102,7 @@ def read_only_refusal(token: AccessToken, what: str, origin: str) -> PermissionD
     """Return the error of something that a read-only token may not do."""
     return PermissionDeniedError(
         f"cannot {what} at {origin}: the access token {token.name!r} is read-only, as CVAT makes "
-        "them by default. Make one in CVAT that is not, or use user name and password.",
+        "them by default. Log in with `asynccvat login --read-write`, or give another token.",
         status=403,
         step="token",
     )

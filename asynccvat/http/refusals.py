@@ -31,7 +31,7 @@ _ASK_FOR_A_WAY = (
 )
 
 _REMEDIES = {
-    401: "Give a valid token, or user name and password.",
+    401: "The token may have expired. Log in again with `asynccvat login`, or give a valid token.",
     403: "Ask for access, or use another account or organization.",
     414: "Select less at once.",
     429: "Run less at once, or run again later.",

@@ -123,12 +123,19 @@ def read_saved(files: LoginFiles) -> Profiles:
         if login.store is TokenStore.KEYRING:
             saved[login.name] = _in_keyring(login)
         elif login.name in saved and login.is_of(saved[login.name].read_token().text):
-            saved[login.name] = replace(saved[login.name], more=_more(login), login=login)
+            saved[login.name] = _in_file(login, saved[login.name], files.profiles)
     default = known.default if known.default in saved else profiles.default
     server = profiles.default_server
     if server is None and default is not None and saved[default].login is not None:
         server = saved[default].server
     return replace(profiles, saved=saved, default=default, default_server=server)
+
+
+def _in_file(login: SavedLogin, profile: Profile, file: Path) -> Profile:
+    place = f"the login {login.name!r} in {file}"
+    token = SettingValue(profile.read_token().text, place)
+    server = SettingValue(profile.server.text, place)
+    return Profile(server, lambda: token, _more(login), login)
 
 
 def _in_keyring(login: SavedLogin) -> Profile:

@@ -75,7 +75,7 @@ def test_after_a_login_commands_need_neither_address_nor_password(
     assert ended.out == (
         f"{own.url}: CVAT 2.54.1, logged in as admin\n"
         f"access token {name!r}: read-only, expires on {year}\n"
-        f"credentials: from {tmp_path}/home/cvat-sdk/auth.json, profile {name_of(own)!r}\n"
+        f"credentials: from the login {name_of(own)!r} in {tmp_path}/home/cvat-sdk/auth.json\n"
     )
 
 
@@ -381,3 +381,26 @@ def test_on_a_terminal_it_asks_for_everything_and_shows_no_secret(
     assert "is revoked." in shown
     assert tokens(own) == []
     assert own.password not in shown
+
+
+def test_a_login_from_variables_of_the_same_server_is_no_other_server(
+    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CVAT_URL", f"{own.url}/tasks")
+    give(monkeypatch, own.create_access_token())
+    assert "wins over" not in bare_shell("login", "--token-stdin").err
+    with serve_in_thread(SimulatorOptions(tasks=1)) as other:
+        give(monkeypatch, other.create_access_token())
+        ended = bare_shell("login", other.url, "--token-stdin")
+    assert "warning: the environment's CVAT_URL wins over this login." in ended.err
+
+
+def test_a_token_that_is_left_is_told_with_the_reason(
+    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_password(bare_shell, own, monkeypatch, "--token-name", "mine")
+    give(monkeypatch, "")
+    assert bare_shell("logout").err == (
+        "The access token 'mine' still works: to revoke it needs the password. If nothing else "
+        f"uses it, revoke it at {own.url}/profile.\n"
+    )

@@ -82,7 +82,7 @@ def init(
 
     path, next_command = queries.ask(settings, write)
     output.write(str(path))
-    output.remark(printable(f"Wrote {path}. Next: {next_command}"))
+    output.remark(printable(f"Next: {next_command}"))
     return ExitCode.DONE
 
 

@@ -271,12 +271,15 @@ def _warnings(result: LoginResult, settings: Settings) -> Iterator[str]:
 
 def _winning_places(login: SavedLogin) -> Iterator[str]:
     """Yield the places whose server or credentials commands use instead of a login's."""
-    from asynccvat.settings import load_settings  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.settings import PageUrl, load_settings  # noqa: PLC0415 - `--help` stays light
 
     try:
-        places = dict(load_settings().places)
+        settings = load_settings()
     except asynccvat.ConfigError:
         return  # the next command says what is wrong
-    for name in ("url", "token", "username"):
+    places = dict(settings.places)
+    if PageUrl.parse(settings.url).server != PageUrl.parse(login.url).server:
+        yield places["url"]
+    for name in ("token", "username"):
         if name in places and repr(login.name) not in places[name]:
             yield places[name]

@@ -73,9 +73,10 @@ def logout(
     if result.revoked is not None:
         output.remark(printable(f"The access token {result.revoked.name!r} is revoked."))
     elif ended.token is not None and not ended.is_expired(datetime.now(UTC)):
+        why = ": to revoke it needs the password" if ended.made else ""
         output.remark(
             printable(
-                f"The access token {ended.token.name!r} still works. If nothing else uses it, "
+                f"The access token {ended.token.name!r} still works{why}. If nothing else uses it, "
                 f"revoke it at {ended.url}/profile."
             )
         )

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 UPLOAD = ac.UploadOptions(durable=False)
 CVAT = "annotations.xml"
 SAID = (
-    "cannot {} at {}: the access token {!r} is read-only, as CVAT makes them by default. Make one "
-    "in CVAT that is not, or use user name and password."
+    "cannot {} at {}: the access token {!r} is read-only, as CVAT makes them by default. Log in "
+    "with `asynccvat login --read-write`, or give another token."
 )
 
 
