@@ -88,7 +88,7 @@ def write_summary(
 
 def _counts(report: RunReport, place: str, noun: str, *, uploads: bool) -> str:
     """Return the line of counts, bytes, requests and time."""
-    counts = Counter(map(_result, report.outcomes))
+    counts = Counter(_result(one) for one in report.outcomes if not one.of_older_backup)
     nothing = "none done yet" if report.interrupted else "nothing to do"
     moved = "sent" if uploads else "received"
     parts = [f"{counts[result]:,} {result}" for result in RESULTS if counts[result]]
@@ -99,12 +99,21 @@ def _counts(report: RunReport, place: str, noun: str, *, uploads: bool) -> str:
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
     elif report.guard is not None and not counts:
         how, parts = "Refused after", ["none done"]
-    elif counts and counts.keys() <= {"unchanged", "skipped"}:
+    elif len(report.outcomes) == report.targets > 0 and counts.keys() <= {"unchanged", "skipped"}:
         idle = ", nothing to do"
     return (
-        f"{how} {span(report.seconds)}{idle}: {counted(len(report.outcomes), noun)} "
-        f"({', '.join(parts)}), {number_of_bytes(report.transferred)} {moved}, "
-        f"{counted(report.requests, 'request')}: {place}"
+        f"{how} {span(report.seconds)}{idle}: {counted(report.targets, noun)} "
+        f"({', '.join(parts)}), {_older_backups(report)}{number_of_bytes(report.transferred)} "
+        f"{moved}, {counted(report.requests, 'request')}: {place}"
+    )
+
+
+def _older_backups(report: RunReport) -> str:
+    """Return what became of older zips, and a comma; "" if the run removed none."""
+    of_older = [one.ok for one in report.outcomes if one.of_older_backup]
+    parts = {"removed": sum(of_older), "not removed": len(of_older) - sum(of_older)}
+    return "".join(
+        f"{counted(count, 'old zip')} {what}, " for what, count in parts.items() if count
     )
 
 

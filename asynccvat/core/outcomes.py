@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.plans.comparison import ComparedTask
+from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError
 
@@ -45,6 +46,8 @@ class Action(StrEnum):
     """Its folder was renamed."""
     REMOVED = "removed"
     """Its folder was removed, as the task is gone from the server."""
+    EXPIRED = "expired"
+    """One of its older backups was removed, as `keep` says."""
     SKIPPED = "skipped"
     """There was nothing to do, or nothing that can be done."""
     PASSED_OVER = "passed over"
@@ -156,6 +159,11 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.action not in (Action.FAILED, Action.PASSED_OVER)
 
     @property
+    def of_older_backup(self) -> bool:
+        """Whether it is about an older backup of the task that `keep` does not keep."""
+        return self.reason == Reason.EXPIRED
+
+    @property
     def failure(self) -> str:
         """Why it failed or was passed over, with its id named once; "" if it was not."""
         if self.ok:
@@ -214,7 +222,8 @@ class RunReport:
     """What a run did: a mirror, a download or an upload.
 
     Attributes:
-        outcomes: One for each task of the plan, in the order in which they ended.
+        outcomes: One for each task of the plan, and one for each older backup that `keep` removes,
+            in the order in which they ended.
         target: What the run was about: tasks, projects or jobs.
         seconds: Wall time of the run.
         requests: HTTP requests sent, login and listing included.
@@ -253,6 +262,11 @@ class RunReport:
         )
 
     @property
+    def targets(self) -> int:
+        """How many tasks, projects or jobs have an outcome. Their older backups do not count."""
+        return sum(not outcome.of_older_backup for outcome in self.outcomes)
+
+    @property
     def failures(self) -> tuple[TaskOutcome, ...]:
         """The outcomes that failed."""
         return tuple(outcome for outcome in self.outcomes if outcome.action is Action.FAILED)
@@ -264,11 +278,11 @@ class RunReport:
 
     @property
     def counts(self) -> Counter[Action]:
-        """How many tasks had each action. Actions that no task had count 0."""
+        """How many outcomes have each action. Actions that none has count 0."""
         return Counter(outcome.action for outcome in self.outcomes)
 
     def count(self, action: Action) -> int:
-        """How many tasks had this action."""
+        """How many outcomes have this action."""
         return self.counts[action]
 
     def __repr__(self) -> str:
@@ -289,14 +303,14 @@ class RunReport:
         failures = self.failures
         if failures:
             raise TasksFailedError(
-                f"{len(failures)} of {len(self.outcomes)} {failures[0].target.plural} failed. "
+                f"{len(failures)} of {self.targets} {failures[0].target.plural} failed. "
                 f"The first: {failures[0].failure}",
                 report=self,
             )
         left = self.passed_over
         if left:
             raise TasksFailedError(
-                f"{len(left)} of {len(self.outcomes)} {left[0].target.plural} were passed over. "
+                f"{len(left)} of {self.targets} {left[0].target.plural} were passed over. "
                 f"The first: {left[0].failure}",
                 report=self,
             )

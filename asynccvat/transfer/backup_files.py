@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from asynccvat.archives import ArchiveReader, StagedArchive
-from asynccvat.core.plans.backup import size_notice
+from asynccvat.core.plans.backup_notices import size_notice
 from asynccvat.core.records.backups import (
     BackupReceipt,
     TargetState,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asynccvat.core.plans import backup as backup_plans
+from asynccvat.core.plans import backup_notices
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
 
@@ -56,7 +56,7 @@ def test_a_run_says_what_it_did_and_a_dry_run_what_it_would_do(
     )
     ended = shell("backup", "backups", "--no-fsync", "--keep", "1", "--json")
     report = ended.json
-    assert report["counts"] == {"backed up": 1, "kept": 2, "removed": 1}
+    assert report["counts"] == {"backed up": 1, "kept": 2, "expired": 1}
     (made,) = [one for one in report["tasks"] if one["action"] == "backed up"]
     assert made["task_id"] == 2
     assert made["path"].endswith(".zip")
@@ -65,10 +65,24 @@ def test_a_run_says_what_it_did_and_a_dry_run_what_it_would_do(
     assert plan["counts"] == {"keep": 3}
 
 
+def test_older_zips_that_go_are_counted_as_zips_and_not_as_tasks(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    assert len(own.tasks) == 3
+    for _ in range(2):
+        assert shell("backup", "backups", "--no-fsync", "--force").code == 0
+    ended = shell("backup", "backups", "--no-fsync", "--keep", "1")
+    assert ended.code == 0
+    assert ": 3 tasks (3 unchanged), 3 old zips removed, 0 B received, " in ended.out
+    assert "nothing to do" not in ended.out
+    ended = shell("backup", "backups", "--no-fsync", "--keep", "1")
+    assert ", nothing to do: 3 tasks (3 unchanged), 0 B received, " in ended.out
+
+
 def test_a_zip_that_is_too_large_to_come_back_is_a_warning(
     shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup_plans, "DEFAULT_UPLOAD_LIMIT", 1000)
+    monkeypatch.setattr(backup_notices, "DEFAULT_UPLOAD_LIMIT", 1000)
     ended = shell("backup", "backups", "--projects", "--no-fsync")
     assert (ended.code, list(own.projects)) == (0, [1])
     assert "warning: project 1: the zip has " in ended.err
@@ -125,6 +139,43 @@ def test_the_list_tells_what_there_is(shell: Shell, own: SimulatedServer) -> Non
     ended = shell("backups", "backups", "--offline")
     assert ended.code == 1
     assert "warning: 1 zip missing or changed." in ended.err
+
+
+def test_a_broken_zip_is_a_warning_and_made_again_although_an_older_one_is_as_good(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    assert len(own.tasks) == 3
+    for _ in range(2):
+        assert shell("backup", "backups", "--no-fsync", "--force").code == 0
+    missing = max(Path("backups/task1").glob("*.zip"))
+    missing.unlink()
+    cut = max(Path("backups/task2").glob("*.zip"))
+    cut.write_bytes(cut.read_bytes()[:-1])
+    then = "Once a newer backup is here, "
+    delete = "delete what is damaged; a run with --keep removes its receipt."
+    removes = "a run with --keep removes its receipt."
+    warnings = {
+        f"warning: 1 zip is missing: 'task1/{missing.name}'. {then}{removes}",
+        f"warning: 1 zip has not the size of its receipt: 'task2/{cut.name}'. {then}{delete}",
+    }
+    ended = shell("backup", "backups", "--dry-run")
+    assert [row[:4] for row in rows(ended.out)] == [
+        ["back up", "1", "task1", "missing"],
+        ["back up", "2", "task2", "damaged"],
+    ]
+    assert warnings < set(ended.err.splitlines())
+    ended = shell("backup", "backups", "--no-fsync")
+    assert ended.code == 0
+    assert "3 tasks (2 backed up, 1 unchanged)" in ended.out
+    assert warnings < set(ended.err.splitlines())
+
+    cut.unlink()
+    ended = shell("backup", "backups", "--no-fsync", "--keep", "7")
+    assert "3 tasks (3 unchanged), 2 old zips removed" in ended.out
+    assert "warning" not in ended.err
+    assert shell("backups", "backups").code == 0
+    assert shell("verify", "backups").code == 0
+    assert shell("backup", "backups", "--no-fsync").out.count("nothing to do") == 1
 
 
 def test_the_list_needs_no_server_that_answers(shell: Shell, own: SimulatedServer) -> None:

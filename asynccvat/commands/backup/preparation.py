@@ -14,7 +14,8 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import Project, Task, TaskListing
 from asynccvat.core.options.backup import BackupOptions
-from asynccvat.core.plans.backup import BackupPlan, absent_notice, by_target, plan_backup
+from asynccvat.core.plans.backup import BackupPlan, by_target, plan_backup
+from asynccvat.core.plans.backup_notices import absent_notice, broken_notices
 from asynccvat.core.plans.mirror import Fetch, Keep, Refuse, Skip
 from asynccvat.core.records.backup_settings import SettledSelection, settle_selection
 from asynccvat.core.records.backups import StoredBackup, TargetState
@@ -65,8 +66,9 @@ async def prepare(
     )
     if plan.of(Fetch):
         await internals(client).check_version()
-    notice = absent_notice(absent, options.target)
-    plan = replace(plan, description=description, warnings=() if notice is None else (notice,))
+    leaving = {expire.folder for expire in plan.expiries}
+    notices = (absent_notice(absent, options.target), *broken_notices(backups, leaving=leaving))
+    plan = replace(plan, description=description, warnings=tuple(filter(None, notices)))
     emit(
         Planned(
             fetch=len(plan.of(Fetch)),

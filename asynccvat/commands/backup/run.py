@@ -241,7 +241,7 @@ async def _remove(
             task_id=expire.task_id,
             target=target,
             name=expire.name,
-            action=Action.REMOVED,
+            action=Action.EXPIRED,
             reason=expire.reason,
             location=str(removed.path),
             warnings=removed.warnings,

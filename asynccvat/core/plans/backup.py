@@ -1,7 +1,8 @@
 """Decide what a backup run does: which targets are backed up, and which backups go.
 
 `commands.backup.preparation` reads the server and the destination, `commands.backup.run` carries
-the plan out. `core.plans.backup_states` says when a backup is current.
+the plan out. `core.plans.backup_states` says when a backup is current, and `backup_notices` what
+a run warns of.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import msgspec
 
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options.backup import BackupOptions, Retention
-from asynccvat.core.options.transfer import DEFAULT_UPLOAD_LIMIT
 from asynccvat.core.plans.backup_states import outdated
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
@@ -36,14 +36,20 @@ from asynccvat.core.records.backups import (
     backup_folder,
 )
 from asynccvat.core.targets import TargetKind
-from asynccvat.core.texts import first_few
 
 BACKUP_EXPLANATIONS: Mapping[Reason, str] = {
     **EXPLANATIONS,
     Reason.NEW: "not backed up yet",
-    Reason.MISSING: "the zip of the last backup is missing or changed",
+    Reason.MISSING: "the zip of the last backup is missing",
+    Reason.DAMAGED: "the zip of the last backup has another size than its receipt says",
     Reason.FORCED: "backed up because of --force",
     Reason.NO_DATA: "it has no data, so CVAT cannot back it up",
+}
+
+
+_BROKEN = {
+    BackupCondition.MISSING: Reason.MISSING,
+    BackupCondition.CHANGED: Reason.DAMAGED,
 }
 
 
@@ -197,16 +203,21 @@ def newest(backups: Sequence[StoredBackup], *, whole: bool) -> StoredBackup | No
 def _compared(
     backups: Sequence[StoredBackup], state: TargetState, options: BackupOptions
 ) -> tuple[Reason, StoredBackup | None]:
-    """Return the backup that is current, None if another one is needed; and why."""
+    """Return the backup that is current, None if another one is needed; and why.
+
+    Only the newest one can be current. If its zip is missing or has another size, an older one may
+    be as good, but a restore takes the newest.
+    """
     if options.force:
         return Reason.FORCED, None
-    last = newest(backups, whole=not options.lightweight)
-    if last is not None:
-        reason = outdated(last.receipt.state, state)
-        return (Reason.UNCHANGED, last) if reason is None else (reason, None)
-    if newest(backups, whole=False) is not None:
-        return Reason.LIGHTWEIGHT, None
-    return (Reason.MISSING if backups else Reason.NEW), None
+    fitting = [one for one in backups if options.lightweight or not one.receipt.lightweight]
+    if not fitting:
+        return (Reason.LIGHTWEIGHT if backups else Reason.NEW), None
+    last = fitting[-1]
+    if last.condition is not BackupCondition.PRESENT:
+        return _BROKEN[last.condition], None
+    reason = outdated(last.receipt.state, state)
+    return (Reason.UNCHANGED, last) if reason is None else (reason, None)
 
 
 def expiries(
@@ -256,15 +267,13 @@ def _expired(
     changed one stays as it is: it may be all that is left of a version.
     """
     there = [one for one in backups if one.condition is BackupCondition.PRESENT]
-    if not there:
-        return []
-    newest_stamp = there[-1].receipt.stamp
+    newest_stamp = there[-1].receipt.stamp if there else ""
     missing = [
         one
         for one in backups
-        if one.condition is BackupCondition.MISSING and one.receipt.stamp < newest_stamp
+        if one.condition is BackupCondition.MISSING and (coming or one.receipt.stamp < newest_stamp)
     ]
-    return missing + _beyond(there, retention, now, coming=coming)
+    return missing + (_beyond(there, retention, now, coming=coming) if there else [])
 
 
 def _beyond(
@@ -282,32 +291,3 @@ def _beyond(
 
 def _age(receipt: BackupReceipt, now: datetime) -> float:
     return (now - datetime.fromisoformat(receipt.requested_at)).total_seconds()
-
-
-def size_notice(target: TargetKind, size: int) -> str | None:
-    """Tell that a zip is larger than CVAT takes back, None if it is not.
-
-    Args:
-        target: What it is a backup of.
-        size: Bytes of the zip.
-    """
-    if size <= DEFAULT_UPLOAD_LIMIT:
-        return None
-    instead = "Back its tasks up, too. " if target is TargetKind.PROJECT else ""
-    return (
-        f"the zip has {size:,} bytes. A server takes files of at most {DEFAULT_UPLOAD_LIMIT:,} "
-        f"bytes back, unless it is configured otherwise. {instead}See --upload-limit of "
-        "`asynccvat restore`."
-    )
-
-
-def absent_notice(target_ids: Sequence[int], target: TargetKind) -> str | None:
-    """Tell of which targets that the server does not list any more there are backups."""
-    if not target_ids:
-        return None
-    noun = str(target) if len(target_ids) == 1 else f"{target}s"
-    verb = "is" if len(target_ids) == 1 else "are"
-    return (
-        f"{len(target_ids)} {noun} with backups here {verb} not on the server any more, or not "
-        f"visible to this user: {first_few(target_ids)}. The backups stay."
-    )

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     """It was mirrored with another format or images setting."""
     MISSING = "missing"
     """Files of its folder are missing."""
+    DAMAGED = "damaged"
+    """The zip of its last backup has another size."""
     FORCED = "forced"
     """`force` fetches it."""
     UNCHANGED = "unchanged"

@@ -290,11 +290,11 @@ async def test_older_backups_go_only_if_that_is_asked_for(cvat: Serving, dest: P
     report = await ac.backup(
         cvat.client, dest, ac.Selection(task_ids=[1]), options=options(keep="30d")
     )
-    assert report.count(ac.Action.REMOVED) == 1
+    assert report.count(ac.Action.EXPIRED) == 1
     assert len(zips(dest, "task1")) == 1
     assert len(zips(dest, "task2")) == 2
     report = await ac.backup(cvat.client, dest, options=options(keep=1))
-    assert report.count(ac.Action.REMOVED) == 2
+    assert report.count(ac.Action.EXPIRED) == 2
     assert len(await ac.list_backups(dest)) == 3
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from asynccvat.core.models import DataMeta, Job, Project, Task, TaskListing
 from asynccvat.core.options.backup import BackupOptions
-from asynccvat.core.plans.backup import absent_notice, plan_backup, size_notice
+from asynccvat.core.plans.backup import plan_backup
+from asynccvat.core.plans.backup_notices import absent_notice, broken_notices, size_notice
 from asynccvat.core.plans.backup_states import outdated, project_state, task_state
 from asynccvat.core.plans.mirror import Fetch, Keep, Reason
 from asynccvat.core.records.backups import (
@@ -88,9 +89,24 @@ def expired(*backups: StoredBackup, among: Any = None, **options: Any) -> list[f
         ((backup_of(1, lightweight=True),), {}, ("Fetch", Reason.LIGHTWEIGHT)),
         ((backup_of(1, lightweight=True),), {"lightweight": True}, ("Keep", Reason.UNCHANGED)),
         ((backup_of(1, condition=BackupCondition.MISSING),), {}, ("Fetch", Reason.MISSING)),
-        ((backup_of(1, condition=BackupCondition.CHANGED),), {}, ("Fetch", Reason.MISSING)),
+        ((backup_of(1, condition=BackupCondition.CHANGED),), {}, ("Fetch", Reason.DAMAGED)),
         (
             (backup_of(2), backup_of(1, condition=BackupCondition.MISSING)),
+            {},
+            ("Fetch", Reason.MISSING),
+        ),
+        (
+            (backup_of(2), backup_of(1, condition=BackupCondition.CHANGED)),
+            {},
+            ("Fetch", Reason.DAMAGED),
+        ),
+        (
+            (backup_of(2, condition=BackupCondition.CHANGED), backup_of(1)),
+            {},
+            ("Keep", Reason.UNCHANGED),
+        ),
+        (
+            (backup_of(2), backup_of(1, condition=BackupCondition.CHANGED, lightweight=True)),
             {},
             ("Keep", Reason.UNCHANGED),
         ),
@@ -237,8 +253,42 @@ def test_a_backup_that_is_missing_or_changed_does_not_count() -> None:
     bad = backup_of(1, condition=BackupCondition.CHANGED)
     gone = backup_of(2, condition=BackupCondition.MISSING)
 
-    assert expired(backup_of(30), bad, gone, keep=1) == []
-    assert expired(bad, gone, keep=1) == []
+    plan = plan_backup(
+        TaskListing(()), {}, [backup_of(30), bad, gone], BackupOptions(keep=1), now=NOW
+    )
+    assert plan.expiries == ()
+    plan = plan_backup(TaskListing(()), {}, [bad, gone], BackupOptions(keep=1), now=NOW)
+    assert plan.expiries == ()
+
+
+def test_another_backup_is_made_of_a_task_whose_last_is_broken_before_older_ones_go() -> None:
+    bad = backup_of(1, condition=BackupCondition.CHANGED)
+    gone = backup_of(2, condition=BackupCondition.MISSING)
+
+    assert expired(backup_of(30), bad, gone, keep=1) == [30, 2]
+    assert expired(backup_of(30), bad, gone, keep=2) == [2]
+    assert expired(bad, gone, keep=1) == [2]
+
+
+def test_zips_that_are_missing_or_changed_are_named_unless_their_receipts_go() -> None:
+    gone = [backup_of(days, condition=BackupCondition.MISSING) for days in (5, 4, 3, 2)]
+    files = [one.receipt.file for one in gone]
+
+    assert broken_notices([backup_of(1)]) == ()
+    (notice,) = broken_notices(gone)
+    assert notice == (
+        f"4 zips are missing: {files[0]!r}, {files[1]!r}, {files[2]!r} and 1 more. Once a newer "
+        "backup is here, a run with --keep removes the receipts."
+    )
+    assert broken_notices(gone, leaving=files) == ()
+    (notice,) = broken_notices([backup_of(1, condition=BackupCondition.CHANGED)])
+    assert notice.startswith("1 zip has not the size of its receipt: 'task147/2026-11-29T")
+    assert notice.endswith(
+        "Once a newer backup is here, delete what is damaged; a run with --keep removes its "
+        "receipt."
+    )
+    (notice,) = broken_notices([backup_of(1, condition=BackupCondition.CHANGED)] * 2)
+    assert notice.startswith("2 zips have not the size of the receipts: 'task147/2026-11-29T")
 
 
 def test_the_receipt_of_a_missing_backup_goes_once_a_newer_one_is_there() -> None:
