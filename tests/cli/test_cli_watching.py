@@ -132,6 +132,7 @@ def test_quiet_writes_failures_alone(changing: SimulatedServer, tmp_path: Path) 
         (("--listen", "127.0.0.1:0"), "Set ASYNCCVAT_WEBHOOK_SECRET"),
         (("--status-listen", "nowhere"), "--status-listen 'nowhere' is no address"),
         (("--on-change", "echo {pth}"), "there is no {pth}"),
+        (("--on-change", "no-such-program {path}"), "there is no program 'no-such-program'"),
         (("--force",), "--force would fetch all tasks"),
         (("--every", "0"), "--every"),
     ],

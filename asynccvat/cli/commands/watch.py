@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.core.declarations import WATCHING
 
 if TYPE_CHECKING:
-    from asynccvat import CvatClient, Event, Watch, WatchAddresses
+    from asynccvat import CvatClient, Event, OnChangeCommand, Watch, WatchAddresses
 
 _SECRET = "ASYNCCVAT_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
 
@@ -117,7 +118,7 @@ def watch(
     settings = shared.settings(Path(destination))
     selection = in_addressed_task(selection, settings)
     options = replace(options, default_project_id=settings.project_id)
-    run_command = None if on_change is None else asynccvat.OnChangeCommand(on_change)
+    run_command = None if on_change is None else _checked_command(on_change)
     if log_file is not None:
         output.EventLog(log_file).close()
     client = client_for(settings, retries=options.retries)
@@ -138,6 +139,22 @@ def watch(
         _Shown(verbose=shared.verbose, quiet=quiet, as_jsonl=as_jsonl, log_file=log_file),
     )
     return ExitCode.DONE
+
+
+def _checked_command(text: str) -> OnChangeCommand:
+    """Return the command of `--on-change`; refuse one that would fail for each change.
+
+    Raises:
+        ConfigError: It cannot be split into arguments, or has an unknown placeholder.
+        typer.BadParameter: Its program is not installed.
+    """
+    found = asynccvat.OnChangeCommand(text)
+    if shutil.which(found.program) is None:
+        raise typer.BadParameter(
+            f"there is no program {found.program!r}. Install it, or give its path.",
+            param_hint="--on-change",
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,11 @@ class OnChangeCommand:
         """
         self._template = CommandTemplate.parse(command)
 
+    @property
+    def program(self) -> str:
+        """The name or the path of the program."""
+        return self._template.arguments[0]
+
     async def __call__(self, change: TaskChange) -> None:
         """Run the command for a change, and wait for its end.
 
