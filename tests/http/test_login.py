@@ -174,9 +174,7 @@ async def test_a_renewed_token_that_is_refused_again_is_an_error(
     server["GET /api/users/self"] = [reply(USER), INVALID]
     client = await connect()
     await client.user()
-    with pytest.raises(
-        AuthenticationError, match=r"401, Invalid token\. The token may have"
-    ):
+    with pytest.raises(AuthenticationError, match=r"401, Invalid token\. The token may have"):
         await client.user()
     assert server.times("POST /api/auth/login") == 2
 
