@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from asynccvat.core import causes
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.targets import TargetKind
-
-_NUMBER = re.compile(r"[0-9][0-9.,:]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +50,14 @@ def group_failures(outcomes: Iterable[TaskOutcome]) -> tuple[FailureGroup, ...]:
 def cause_key(outcome: TaskOutcome) -> str:
     """Return what failures of one cause share: kind of error, and its message without numbers."""
     kind = "" if outcome.error is None else type(outcome.error).__name__
-    return f"{outcome.target} {kind} {_NUMBER.sub('#', _common(outcome))}"
+    return causes.cause_key(kind, outcome.target, _common(outcome))
 
 
 def _common(outcome: TaskOutcome) -> str:
     """Return why a task failed, without its id, name and place."""
-    text = str(outcome.error or outcome.reason)
-    target = outcome.target
-    for own in (outcome.location, outcome.name):
-        if own:
-            text = text.replace(repr(own), "'...'").replace(own, "...")
-    if outcome.task_id:
-        text = re.sub(rf"^{target} {outcome.task_id}: ", "", text, flags=re.IGNORECASE)
-        text = re.sub(rf"\b({target}) {outcome.task_id}\b", r"the \1", text, flags=re.IGNORECASE)
-        text = re.sub(rf"\b{outcome.task_id}\b", "...", text)
-    return text
+    return causes.common_cause(
+        str(outcome.error or outcome.reason),
+        target=outcome.target,
+        id_=outcome.task_id,
+        own=(outcome.location, outcome.name),
+    )

@@ -162,6 +162,8 @@ _KEPT = ("name", "action", "reason", "transferred", "error", "warnings")
 
 def _outcome(record: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: record[key] for key in _KEPT if key in record}
+    if "error" in kept and "path" in record:
+        kept["path"] = record["path"]  # its message may name it
     for key in ("action", "reason"):
         kept[key] = intern(str(kept.get(key, "")))
     return kept

@@ -1,30 +1,27 @@
-"""Group failures by their cause."""
+"""Group the failures of a run by cause, as the summary of the command line does."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from asynccvat.core.causes import cause_key, common_cause
 from asynccvat.reports.timeline import TaskLine
 
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_NUMBER = re.compile(r"\d[\d.,:]*")
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FailureGroup:
     """Tasks that failed for the same cause.
 
     Attributes:
         error: The name of the error's class, "" if it is unknown.
-        message: The message of the first of them.
+        message: Why, in words that hold for all of them. If there is only one, its whole message.
         lines: The tasks.
     """
 
     error: str
     message: str
-    lines: list[TaskLine] = field(default_factory=list)
+    lines: tuple[TaskLine, ...]
 
 
 def failure_of(line: TaskLine) -> tuple[str, str]:
@@ -36,15 +33,21 @@ def failure_of(line: TaskLine) -> tuple[str, str]:
 
 
 def failure_groups(lines: Iterable[TaskLine]) -> list[FailureGroup]:
-    """Return the failed tasks by cause, the most frequent first.
-
-    Messages that differ in numbers and quoted names alone have the same cause.
-    """
-    groups: dict[tuple[str, str], FailureGroup] = {}
+    """Return the failed tasks by cause, the most frequent first."""
+    groups: dict[str, list[TaskLine]] = {}
     for line in lines:
         if line.failed:
-            error, message = failure_of(line)
-            cause = _NUMBER.sub("0", _QUOTED.sub("''", message))
-            group = groups.setdefault((error, cause), FailureGroup(error, message))
-            group.lines.append(line)
-    return sorted(groups.values(), key=lambda group: -len(group.lines))
+            error, _ = failure_of(line)
+            groups.setdefault(cause_key(error, line.target, _common(line)), []).append(line)
+    found = []
+    for some in groups.values():
+        error, message = failure_of(some[0])
+        common = _common(some[0]) if len(some) > 1 else message
+        found.append(FailureGroup(error, common, tuple(some)))
+    return sorted(found, key=lambda group: len(group.lines), reverse=True)
+
+
+def _common(line: TaskLine) -> str:
+    _, message = failure_of(line)
+    own = (line.outcome.get("path"), line.outcome.get("name"))
+    return common_cause(message, target=line.target, id_=line.id, own=own)

@@ -50,7 +50,7 @@ def test_failures_that_differ_in_ids_alone_are_one_group() -> None:
     records.insert(-1, (19.0, "task_done", outcome(21) | other))
     first, second = data_of(records)["failures"]
     assert (first["error"], first["count"]) == ("ExportFailedError", 14)
-    assert first["message"] == "the server could not export task 3"
+    assert first["message"] == "the server could not export the task"
     assert first["ids"] == list(range(3, 17))
     assert (second["error"], second["count"]) == ("StoreError", 1)
 
