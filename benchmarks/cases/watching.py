@@ -14,8 +14,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import psutil
-
 import asynccvat as ac
 from asynccvat.simulator import ServerProcess, SimulatorOptions
 from benchmarks.results import Curve, Goal, Result, at_most
@@ -106,6 +104,8 @@ def _growth(day: _Day) -> Goal:
 
 
 async def _watch_a_day(server: ServerProcess, dest: Path, tasks: int) -> _Day:
+    import psutil  # noqa: PLC0415 - an extra, and only this case needs it
+
     day, chance, clock = _Day(), random.Random(1), _QuickClock()
     process = psutil.Process()
     async with ac.CvatClient(server.url, token=server.token) as client:
