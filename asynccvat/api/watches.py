@@ -68,6 +68,8 @@ def watch(
             "--force would fetch all tasks again and again. Run one mirror with --force, and watch "
             "without it."
         )
+    if selection is not None and selection.limit is not None:
+        raise ConfigError("--limit is for a single mirror, not for a watch. Remove it.")
     if chosen.target_ids is not None:
         raise ConfigError("a watch is not for single projects or jobs. Remove target_ids.")
     if watching is not None and not isinstance(watching, WatchOptions):

@@ -252,9 +252,10 @@ class Watch:
         settled = mirror.settled
         if plan is None or settled is None:
             return  # it was stopped before it had a plan, so the next round is full, too
-        if settled.selection != self._selection:
-            self._selection = settled.selection
-            self._known = KnownTasks(settled.selection)
+        selection = await internals(self._client).resolved(settled.selection)
+        if selection != self._selection:
+            self._selection = selection
+            self._known = KnownTasks(selection)
         self._target = settled.spec.target
         self._known.learn_all(plan.listing, _done(report), self._number)
         if report.stopped_by is None:

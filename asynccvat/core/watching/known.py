@@ -51,7 +51,6 @@ class KnownTasks:
             selection: Which tasks belong to the mirror.
         """
         self._belongs, self._fits = task_check(selection), wildcard_check(selection)
-        self._has_patterns = bool(selection.patterns())
         self._dates: dict[int, str] = {}
         self._failed: dict[int, _Failed] = {}
         # Entries of the list that are no known tasks, None until a page shows how many.
@@ -76,7 +75,7 @@ class KnownTasks:
         """
         self._dates = {task.id: task.updated_date for task in listing.tasks}
         self._failed = {one: self._failed[one] for one in self._failed if one in self._dates}
-        uncertain = self._has_patterns or not listing.complete
+        uncertain = self._fits is not None or not listing.complete
         self._others = None if uncertain else listing.unreadable
         self._note(self._dates, done, number)
 

@@ -181,6 +181,25 @@ async def test_a_remembered_selection_is_watched(serve: Serving, data: Path) -> 
     assert [one.task_id for one in changed.changes] == [5]
 
 
+async def test_tasks_of_other_projects_and_excluded_ones_are_left_alone(data: Path) -> None:
+    async with serving(6, projects=2) as serve:
+        project = serve.server.projects[2]
+        mine = [one.id for one in serve.server.tasks.values() if one.project_id == project.id]
+        others = [one.id for one in serve.server.tasks.values() if one.project_id != project.id]
+        excluded = serve.server.tasks[mine[-1]].name
+        chosen = ac.Selection(projects=[project.name], exclude=[excluded])
+        watched = watch(serve, data, selection=chosen)
+        first, second = await rounds(watched, 2)
+        assert sorted(one.task_id for one in first.changes) == mine[:-1]
+        assert second.requests == 1
+        for task_id in (others[0], mine[0], mine[-1]):
+            serve.server.edit_task(task_id)
+        third, fourth = await rounds(watched, 2)
+        assert [one.task_id for one in third.changes] == [mine[0]]
+        assert third.full_because is None
+        assert fourth.requests == 1
+
+
 async def test_a_mirror_of_jobs_is_listed_in_each_round(serve: Serving, data: Path) -> None:
     options = ac.MirrorOptions(durable=False, target="jobs")
     first, second = await rounds(watch(serve, data, options=options), 2)
@@ -192,3 +211,8 @@ async def test_a_mirror_of_jobs_is_listed_in_each_round(serve: Serving, data: Pa
 async def test_a_watch_refuses_to_force(serve: Serving, data: Path) -> None:
     with pytest.raises(ac.ConfigError, match="--force"):
         watch(serve, data, options=ac.MirrorOptions(force=True))
+
+
+async def test_a_watch_refuses_a_limit(serve: Serving, data: Path) -> None:
+    with pytest.raises(ac.ConfigError, match="--limit is for a single mirror"):
+        watch(serve, data, selection=ac.Selection(limit=3))
