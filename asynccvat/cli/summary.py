@@ -43,8 +43,8 @@ _IDS_SHOWN = 5
 _CAUSES_SHOWN = 10
 # Of a run that is over sooner, nobody asks what its time went to.
 _SHORT_RUN = 5.0
-# A task that takes less of the time is not slow.
-_SLOW_SHARE = 0.05
+# A task that takes less of the time, or fewer seconds, is not slow.
+_SLOW_SHARE, _SLOW_SECONDS = 0.05, 3.0
 
 
 def write_summary(
@@ -140,7 +140,8 @@ def _times(progress: RunProgress, *, uploads: bool) -> Iterator[str]:
     if shares:
         yield f"Time: {', '.join(shares)}."
     whole = sum(progress.spent.seconds.values())
-    slow = [one for one in progress.slowest_done if one.seconds >= _SLOW_SHARE * whole]
+    least = max(_SLOW_SECONDS, _SLOW_SHARE * whole)
+    slow = [one for one in progress.slowest_done if one.seconds >= least]
     if slow:
         yield "Slowest:"
     for one in slow:

@@ -34,6 +34,8 @@ _REPLACED = frozenset(
         "--plan",
     }
 )
+# A retry of some must not replace the report of all.
+_REPORTS = frozenset({"--report-json", "--report", "--log-json"})
 # With these, targets and paths belong together.
 _PAIRS = frozenset({"--pair", "--out-path"})
 
@@ -70,7 +72,7 @@ class TypedCommand:
         typed = {known for known, _ in self._pieces()}
         if not ids or len(ids) > MOST_IDS or flag not in self.known or typed & _PAIRS:
             return None
-        replaced = {*_REPLACED, flag}
+        replaced = {*_REPLACED, *_REPORTS, flag}
         return self._line([*self._without(replaced), flag, ",".join(map(str, ids))])
 
     def retrying_report(self, report: Path) -> str | None:

@@ -19,7 +19,9 @@ from asynccvat.progress import RunProgress
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
 
-VALUED = frozenset({"-t", "--task-id", "--format", "-f", "--url", "--token", "-p", "--password"})
+VALUED = frozenset(
+    {"-t", "--task-id", "--format", "-f", "--url", "--token", "-p", "--password", "--report-json"}
+)
 KNOWN = VALUED | {"--images", "-v", "-q", "--prune", "--failed-from", "--project-id", "--pair"}
 
 
@@ -50,6 +52,7 @@ def failed(
         ("--url http://me:pw@host mirror d", "asynccvat --url http://host mirror d -t 4,9"),
         ("mirror d --token abc -p pw -ppw", "asynccvat mirror d -t 4,9"),
         ("mirror d -t", "asynccvat mirror d -t 4,9"),
+        ("mirror d --report-json r.json -t 1", "asynccvat mirror d -t 4,9"),
     ],
 )
 def test_a_retry_is_the_command_with_other_targets(line: str, retried: str) -> None:
