@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 # A terminal, and a shell, takes so many ids. A report names any number.
@@ -70,10 +71,13 @@ class TypedCommand:
             The command. None if it takes no ids like these, or too many for a shell.
         """
         typed = {known for known, _ in self._pieces()}
-        if not ids or len(ids) > MOST_IDS or flag not in self.known or typed & _PAIRS:
+        parts = list(map(str, ids))
+        if len(parts) > MOST_IDS and flag == "-t":
+            parts = list(_ranges(ids))
+        if not 0 < len(parts) <= MOST_IDS or flag not in self.known or typed & _PAIRS:
             return None
         replaced = {*_REPLACED, *_REPORTS, flag}
-        return self._line([*self._without(replaced), flag, ",".join(map(str, ids))])
+        return self._line([*self._without(replaced), flag, ",".join(parts)])
 
     def retrying_report(self, report: Path) -> str | None:
         """Return the command for what failed in a report; None if it takes no reports."""
@@ -119,3 +123,12 @@ class TypedCommand:
     @staticmethod
     def _line(words: Sequence[str]) -> str:
         return shlex.join(["asynccvat", *(_CREDENTIALS.sub("", word) for word in words)])
+
+
+def _ranges(ids: Sequence[int]) -> Iterator[str]:
+    """Yield ids as ranges, like `1-500` or `777`."""
+    # Ids that follow each other keep their distance from their place in the list.
+    placed = groupby(enumerate(sorted(ids)), key=lambda item: item[1] - item[0])
+    for _, group in placed:
+        some = [one for _, one in group]
+        yield str(some[0]) if len(some) == 1 else f"{some[0]}-{some[-1]}"

@@ -152,11 +152,32 @@ def _failures() -> Screens:
     return {"failures": still(frame, "The summary of a mirror with failures", COLUMNS)}
 
 
+def _status() -> Screens:
+    """What a mirror holds, and how it differs from its server after edits on both sides."""
+    with stage(SimulatorOptions(tasks=40, frames=3)) as on:
+        on.show("mirror", "data/", "--images", "--quiet")
+        for task_id in (4, 9):
+            on.server.do("edit_task", task_id=task_id)
+        on.server.do("delete_task", task_id=23)
+        edited = next((on.folder / "data" / "task17").rglob("*.xml"))
+        edited.write_text(edited.read_text() + "<!-- edited -->")
+        screens = {}
+        for command, title in (
+            ("status", "What a mirror holds"),
+            ("diff", "How a mirror differs from its server"),
+        ):
+            recording = on.recording = Recording(COLUMNS, 30)
+            on.show(command, "data/", codes=(0, 1))
+            screens[command] = still(recording.frames[-1], title, COLUMNS)
+    return screens
+
+
 SCENES: dict[str, Callable[[], Screens]] = {
     "mirror": _mirror,
     "exports": _exports,
     "network": _network,
     "outage": _outage,
     "failures": _failures,
+    "status": _status,
 }
 """By name: what `make.py` records."""

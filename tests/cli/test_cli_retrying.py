@@ -59,6 +59,12 @@ def test_a_retry_is_the_command_with_other_targets(line: str, retried: str) -> N
     assert typed(line).retrying([4, 9]) == retried
 
 
+def test_many_ids_that_follow_each_other_are_a_range() -> None:
+    ids = [777, *range(1, 501)]
+    assert typed("mirror d").retrying(ids) == "asynccvat mirror d -t 1-500,777"
+    assert typed("mirror d").retrying(ids, "--project-id") is None
+
+
 def test_words_after_two_dashes_stay_as_they_are() -> None:
     command = typed("mirror -- -t 5")
     assert command.repeated() == "asynccvat mirror -- -t 5"
@@ -75,7 +81,7 @@ def test_secrets_are_in_no_command_and_no_representation() -> None:
     ("line", "ids", "known"),
     [
         ("mirror d", [], KNOWN),
-        ("mirror d", list(range(1, MOST_IDS + 2)), KNOWN),
+        ("mirror d", list(range(1, 3 * MOST_IDS, 2)), KNOWN),
         ("create d", [4], KNOWN - {"-t"}),
         ("upload --pair 4=a.json", [4], KNOWN),
     ],
