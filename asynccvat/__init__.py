@@ -99,11 +99,11 @@ if TYPE_CHECKING:
     from asynccvat.api.deletions import open_delete as open_delete
     from asynccvat.api.deletions import plan_delete as plan_delete
     from asynccvat.api.deletions import read_delete_plan as read_delete_plan
+    from asynccvat.api.differences import diff as diff
     from asynccvat.api.downloads import download as download
     from asynccvat.api.downloads import download_many as download_many
     from asynccvat.api.downloads import open_download as open_download
     from asynccvat.api.downloads import plan_download as plan_download
-    from asynccvat.api.inventory import diff as diff
     from asynccvat.api.inventory import disk_usage as disk_usage
     from asynccvat.api.inventory import kept as kept
     from asynccvat.api.inventory import purge_kept as purge_kept
@@ -189,8 +189,8 @@ _MODULES = ("errors", "events", "models", "progress")
 _NAMES_OF = {
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),
+    "asynccvat.api.differences": ("diff",),
     "asynccvat.api.inventory": (
-        "diff",
         "disk_usage",
         "kept",
         "purge_kept",

@@ -60,6 +60,10 @@ COMMANDS_MAY_USE = {
 """Commands that use another command, each with the reason."""
 
 LATE_IMPORTS = {
+    "api/arguments.py": (
+        {"asynccvat.client"},
+        "a destination is looked at without the modules of the network",
+    ),
     "client/internals.py": (
         {
             "asynccvat.client.creations",

@@ -7,7 +7,6 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TypeVar
 
-from asynccvat.client import CvatClient
 from asynccvat.core.options.transfer import TransferOptions
 from asynccvat.errors import ConfigError
 
@@ -36,6 +35,8 @@ def check_client(client: object) -> None:
     Raises:
         TypeError: It is none.
     """
+    from asynccvat.client import CvatClient  # noqa: PLC0415 - destinations need no network
+
     if not isinstance(client, CvatClient):
         raise TypeError(f"client must be a CvatClient, not {type(client).__name__}")
 

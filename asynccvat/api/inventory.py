@@ -1,24 +1,19 @@
-"""Look at a destination: `status`, `diff`, `disk_usage`, and `kept` with what may be done to it.
+"""Look at a destination without a server: `status`, `disk_usage`, and `kept` with its changes.
 
-All except `diff` work without a server. `commands.inventory` does the work.
+`commands.inventory` does the work. `differences` asks the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from asynccvat.api.arguments import PathText, check_client, checked_path
-from asynccvat.api.mirrors import plan_mirror
-from asynccvat.client import CvatClient
+from asynccvat.api.arguments import PathText, checked_path
 from asynccvat.commands.inventory import kept as put_aside
-from asynccvat.commands.inventory.opening import mirror_at
 from asynccvat.commands.inventory.status import read_status
 from asynccvat.commands.inventory.usage import read_usage
-from asynccvat.core.inventory.difference import Difference
 from asynccvat.core.inventory.kept import KeptItem, KeptKind, RestoredItem
 from asynccvat.core.inventory.status import DestinationStatus
 from asynccvat.core.inventory.usage import DiskUsage
-from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.errors import ConfigError
 
 
@@ -32,31 +27,6 @@ async def status(dest: PathText) -> DestinationStatus:
         StoreError: It cannot be read.
     """
     return await read_status(checked_path(dest))
-
-
-async def diff(
-    client: CvatClient, dest: PathText, *, options: MirrorOptions | None = None
-) -> Difference:
-    """Compare a mirror with its server: what a mirror would do now, and why.
-
-    The plan is that of `plan_mirror`, from what the destination remembers. Nothing is changed, here
-    or at the server.
-
-    Args:
-        client: The server.
-        dest: The mirror.
-        options: As for `plan_mirror`; `prune` also plans to remove what is gone.
-
-    Raises:
-        ConfigError: It is no mirror, or one of another server.
-        StoreError: It cannot be read.
-        AsyncCvatError: The server cannot be reached, or refuses the listing.
-    """
-    check_client(client)
-    path = checked_path(dest)
-    async with mirror_at(path, doing="compare"):
-        pass
-    return Difference.of(await plan_mirror(client, path, options=options))
 
 
 async def disk_usage(dest: PathText) -> DiskUsage:

@@ -9,6 +9,7 @@ from benchmarks.cases.curves import curves
 from benchmarks.cases.data_plane import four_at_once, stored_archive, text_archive
 from benchmarks.cases.images import images
 from benchmarks.cases.large_backups import large_backup
+from benchmarks.cases.looking import looking
 from benchmarks.cases.official import documented
 from benchmarks.cases.planning import changed, durability, unchanged
 from benchmarks.cases.refreshing import refreshing
@@ -47,6 +48,7 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "large": large_backup,
     "verifying": verifying,
     "report-pages": report_pages,
+    "looking": looking,
     "curves": curves,
     "soak": soak,
     "watching": watching,
