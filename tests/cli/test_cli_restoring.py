@@ -68,6 +68,49 @@ def test_backups_become_tasks_and_nothing_is_made_twice(
     assert unchanged.err.endswith("3 unchanged (-v lists them).\n")
 
 
+def test_another_backup_of_a_restored_task_makes_a_second_copy_with_a_warning(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, frames=1)) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        for _ in range(2):
+            assert shell("backup", "backups", "--force", "--no-fsync").code == 0
+        older, newer = sorted(Path("backups/task1").glob("*.zip"))
+        server.delete_task(1)
+        first = shell("restore", "backups", "--json").json["tasks"][0]["new_id"]
+        warning = (
+            f"warning: task 1 was restored before from another backup, as task {first}. It will "
+            "be there twice. 'restored.json' has the new id of each backup in 'files'."
+        )
+
+        assert warning in shell("restore", str(older), "--dry-run").err.splitlines()
+        ended = shell("restore", str(older))
+
+        assert warning in ended.err.splitlines()
+        (found,) = Path("backups/.asynccvat/restores").glob("*/restored.json")
+        restored = json.loads(found.read_bytes())
+        second = restored["tasks"]["1"]
+        assert restored["files"] == {
+            f"task1/{newer.name}": first,
+            f"task1/{older.name}": second,
+        }
+        assert list(server.tasks) == [first, second]
+        assert "warning" not in shell("restore", str(older), "--again", "--dry-run").err
+        server.delete_task(first)
+        server.delete_task(second)
+        assert "restored before" not in shell("restore", str(older), "--dry-run").err
+
+
+def test_the_zip_of_a_task_that_is_still_at_the_server_is_restored_with_a_warning(
+    shell: Shell, backups: Path
+) -> None:
+    (path,) = (backups / "task1").glob("*.zip")
+    said = shell("restore", str(path), "--dry-run").err
+    assert "warning: task 1 is still at the server, and will be there twice." in said
+    planned = shell("restore", str(path), "--missing", "--dry-run")
+    assert planned.err.endswith("1 unchanged (-v lists them).\n")
+
+
 def test_a_plan_of_what_is_missing_lists_nothing_that_the_server_has(
     bare_shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

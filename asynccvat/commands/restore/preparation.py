@@ -27,6 +27,7 @@ from asynccvat.core.plans.restore import (
     RestorePlan,
     duplicates_warning,
     plan_restores,
+    restored_before_warning,
 )
 from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.core.targets import TargetKind
@@ -73,7 +74,8 @@ class RestorePreparation:
         await engine.check_may_write("restore")
         project_id, labels = await self._target_project()
         zips = await _read_all(sources)
-        there = await self._at_server(_made(journal, sources))
+        others = _made_of_other_backups(journal, sources)
+        there = await self._at_server(_made(journal, sources, others))
         alive = await self._alive(sources)
         candidates = [
             replace(
@@ -92,6 +94,11 @@ class RestorePreparation:
             missing=self._options.missing,
         )
         if (warning := duplicates_warning(plan, alive)) is not None:
+            warn(warning)
+        kind = sources[0].kind
+        earlier = {old: [new for new in ids if (kind, new) in there] for old, ids in others.items()}
+        earlier = {old: ids for old, ids in earlier.items() if ids}
+        if (warning := restored_before_warning(plan, earlier)) is not None:
             warn(warning)
         plan = await _older_named(plan, sources)
         counts = plan.counts
@@ -134,7 +141,7 @@ class RestorePreparation:
                 f"{str(one.path)!r} is a backup of {one.origin or 'an unknown server'}: its id "
                 f"means another {one.kind} at {self._client.origin}. Restore without --missing."
             )
-        kind = self._choice.kind
+        kind = sources[0].kind
         found = await self._at_server({kind: [one.target_id for one in here if one.target_id]})
         return frozenset(number for _, number in found)
 
@@ -152,9 +159,32 @@ class RestorePreparation:
         return frozenset(there)
 
 
-def _made(journal: RestoreJournal, sources: Sequence[BackupSource]) -> dict[TargetKind, list[int]]:
-    """Return the ids of the tasks and projects that earlier runs made."""
+def _made_of_other_backups(
+    journal: RestoreJournal, sources: Sequence[BackupSource]
+) -> dict[int, list[int]]:
+    """Return, by old id, what earlier runs made of other backups of the same tasks or projects."""
+    found: dict[int, list[int]] = {}
+    keys = {(one.kind, one.target_id): one.key for one in sources if one.target_id}
+    for done in journal.states.done:
+        key = None if done.old_id is None else keys.get((done.kind, done.old_id))
+        if key not in (None, done.key) and done.old_id and done.new_id is not None:
+            found.setdefault(done.old_id, []).append(done.new_id)
+    return found
+
+
+def _made(
+    journal: RestoreJournal, sources: Sequence[BackupSource], others: Mapping[int, Sequence[int]]
+) -> dict[TargetKind, list[int]]:
+    """Return the ids of the tasks and projects that earlier runs made.
+
+    Args:
+        journal: What was restored.
+        sources: What is to be restored.
+        others: What was made of other backups of the same tasks or projects.
+    """
     made: dict[TargetKind, list[int]] = {}
+    for one in sources:
+        made.setdefault(one.kind, []).extend(others.get(one.target_id, ()))
     for one in sources:
         done = journal.of(one.key).done
         if done is not None and done.new_id is not None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asynccvat.aio.list_warnings import warn
@@ -97,9 +97,7 @@ async def find_sources(source: Path, choice: BackupChoice) -> BackupSources:
     """
     if await in_thread(source.is_file):
         found = await in_thread(_single, source, choice)
-        if found.is_destination:
-            await _warn_of_lightweight(found)
-        return found
+        return await _with_receipt(found) if found.is_destination else found
     if not await in_thread((source / OWN_FOLDER).is_dir):
         there = await in_thread(source.exists)
         why = "asynccvat made no backups there" if there else "there is no such file or folder"
@@ -130,16 +128,20 @@ def _single(source: Path, choice: BackupChoice) -> BackupSources:
     return BackupSources(folder, (lone,), is_destination=False)
 
 
-async def _warn_of_lightweight(found: BackupSources) -> None:
-    """Warn if the receipt of a single zip says that it lacks media."""
+async def _with_receipt(found: BackupSources) -> BackupSources:
+    """Add what the receipt of a single zip says, and warn if it lacks media."""
     (one,) = found.sources
     async with BackupStore.open(found.root, read_only=True) as store:
         backups = await store.list()
-    if any(each.receipt.lightweight and each.receipt.file == one.key for each in backups):
+    receipt = next((each.receipt for each in backups if each.receipt.file == one.key), None)
+    if receipt is None:
+        return found
+    if receipt.lightweight:
         warn(
             f"{str(one.path)!r} is a lightweight backup: it lacks the media that lie in a bucket. "
             "What is restored needs that bucket."
         )
+    return replace(found, sources=(replace(one, origin=receipt.origin),))
 
 
 def _chosen(

@@ -275,6 +275,35 @@ def duplicates_warning(plan: RestorePlan, alive: Collection[int]) -> str | None:
     )
 
 
+def restored_before_warning(plan: RestorePlan, earlier: Mapping[int, Sequence[int]]) -> str | None:
+    """Return the warning that a restore makes seconds of what other backups were restored as.
+
+    Args:
+        plan: The plan.
+        earlier: What was made of other backups of each task or project, and is at the server.
+
+    Returns:
+        None if it makes none, or was asked to.
+    """
+    steps = [
+        one
+        for one in plan.of(Restore)
+        if one.target_id in earlier and one.reason is not RestoreReason.AGAIN
+    ]
+    if not steps:
+        return None
+    kind, (first, *others) = steps[0].target, steps
+    made = [first_few(earlier[one.target_id]) for one in steps]
+    who, how, they = f"{kind} {first.target_id} was", f"as {kind} {made[0]}", "It"
+    if others:
+        who, they = f"{len(steps):,} {kind.plural} were", "They"
+        how = first_few([f"{one.target_id} as {ids}" for one, ids in zip(steps, made, strict=True)])
+    return (
+        f"{who} restored before from another backup, {how}. {they} will be there twice. "
+        "'restored.json' has the new id of each backup in 'files'."
+    )
+
+
 def _of_a_project(one: RestoreCandidate) -> BackupFileError:
     """Return the error of a project that is to be restored into a project."""
     return BackupFileError(

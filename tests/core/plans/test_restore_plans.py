@@ -18,6 +18,7 @@ from asynccvat.core.plans.restore import (
     SkipRestore,
     duplicates_warning,
     plan_restores,
+    restored_before_warning,
 )
 from asynccvat.core.plans.restored import restores_since
 from asynccvat.core.records.restores import Done, RestoreState, Sending
@@ -90,6 +91,21 @@ def test_a_plan_warns_of_what_will_be_at_the_server_twice() -> None:
     assert duplicates_warning(again, {147}) is None
     two = RestorePlan((*plan().steps, *plan().steps))
     assert "2 tasks, 147, 147, are" in (duplicates_warning(two, {147}) or "")
+
+
+def test_a_plan_warns_of_what_was_restored_from_another_backup() -> None:
+    warning = restored_before_warning(plan(), {147: [900, 901]})
+    assert warning == (
+        "task 147 was restored before from another backup, as task 900, 901. It will be there "
+        "twice. 'restored.json' has the new id of each backup in 'files'."
+    )
+    assert restored_before_warning(plan(), {148: [900]}) is None
+    again = plan(state=RestoreState(done=DONE), there=True, again=True)
+    assert restored_before_warning(again, {147: [900]}) is None
+    two = RestorePlan((*plan().steps, *plan().steps))
+    assert (restored_before_warning(two, {147: [900]}) or "").startswith(
+        "2 tasks were restored before from another backup, 147 as 900, 147 as 900. They will"
+    )
 
 
 def test_a_plan_tells_its_steps_as_json() -> None:
