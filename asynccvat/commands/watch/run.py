@@ -248,14 +248,14 @@ class Watch:
             await self._mirror_some(due, found, calls)
 
     async def _mirror_all(self, found: _Found, calls: ChangeCalls, *, began: float) -> None:
+        """Run a whole mirror. It has settled which tasks belong here, and found named projects."""
         mirror, plan, report = await self._mirror(self._wanted, found, calls)
         settled = mirror.settled
         if plan is None or settled is None:
             return  # it was stopped before it had a plan, so the next round is full, too
-        selection = await internals(self._client).resolved(settled.selection)
-        if selection != self._selection:
-            self._selection = selection
-            self._known = KnownTasks(selection)
+        if settled.selection != self._selection:
+            self._selection = settled.selection
+            self._known = KnownTasks(settled.selection)
         self._target = settled.spec.target
         self._known.learn_all(plan.listing, _done(report), self._number)
         if report.stopped_by is None:
