@@ -34,6 +34,7 @@ Verbs, each a coroutine that returns a report
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
     disk_usage      the room that a destination takes, by use and task
+    task_details    all that the server knows of a task
     kept            what was put aside; restore_kept, purge_kept
     run_file        run the steps of a YAML file; load_run_file, run_file_schema
 
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from asynccvat.api.restores import restore as restore
     from asynccvat.api.restores import restore_annotations as restore_annotations
     from asynccvat.api.settings_files import write_settings as write_settings
+    from asynccvat.api.task_details import task_details as task_details
     from asynccvat.api.undo_uploads import open_undo_upload as open_undo_upload
     from asynccvat.api.undo_uploads import plan_undo_upload as plan_undo_upload
     from asynccvat.api.undo_uploads import undo_upload as undo_upload
@@ -199,6 +201,7 @@ _NAMES_OF = {
     ),
     "asynccvat.api.logins": ("login", "logout", "saved_logins", "whoami"),
     "asynccvat.api.settings_files": ("write_settings",),
+    "asynccvat.api.task_details": ("task_details",),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),
     "asynccvat.api.backups": ("backup", "list_backups", "open_backup", "plan_backup"),

@@ -56,6 +56,7 @@ from asynccvat.core.scheduling.stalls import QueueStall
 from asynccvat.core.settings_text import SettingsChoices
 from asynccvat.core.specs import BackupSpec
 from asynccvat.core.targets import TargetKind
+from asynccvat.core.task_details import TaskDetails
 from asynccvat.core.watching.rounds import FullReason, TaskFailure
 from asynccvat.core.watching.status import WatchState, WatchStatus
 from asynccvat.core.webhooks import Webhook, WebhookDelivery
@@ -130,6 +131,7 @@ __all__ = [
     "TargetState",
     "Task",
     "TaskAnnotations",
+    "TaskDetails",
     "TaskFailure",
     "TaskListing",
     "TokenStore",

@@ -304,8 +304,11 @@ class Creations:
         meta = self._http.decode(await self._http.call(call), _META)
         return [frame.name for frame in meta.frames]
 
-    async def labels(self, project_id: int) -> list[dict[str, Any]]:
-        """Return the labels of a project with all their fields, as JSON types.
+    async def labels(self, **of: int) -> list[dict[str, Any]]:
+        """Return the labels of a project or a task with all their fields, as JSON types.
+
+        Args:
+            of: `project_id` or `task_id`, the project or the task.
 
         Raises:
             AsyncCvatError: The server cannot be reached, or refuses it.
@@ -318,7 +321,7 @@ class Creations:
                 path="/api/labels",
                 step="labels",
                 params={
-                    "project_id": str(whole("project_id", project_id)),
+                    **{name: str(whole(name, value)) for name, value in of.items()},
                     "sort": "id",
                     "page_size": str(_LABELS_PAGE),
                     "page": str(page),

@@ -195,6 +195,38 @@ def test_no_field_of_a_task_is_left_out(shell: Shell, simulated: SimulatedServer
     assert "url\t" + f"{simulated.url}/api/tasks/3" in shell("task-info", 3).out.splitlines()
 
 
+def test_everything_of_a_task_is_shown_if_it_is_asked_for(
+    shell: Shell, simulated: SimulatedServer
+) -> None:
+    lines = [line.split("\t") for line in shell("task-info", 3, "--all").out.splitlines()]
+    fields = {line[0]: line[1] for line in lines if len(line) == 2}
+    assert fields["page"] == f"{simulated.url}/tasks/3"
+    assert fields["project"] in ("project-1", "project-2")
+    assert "shape" in fields["annotations"]
+    jobs = lines[lines.index(["job", *lines_of_jobs()]) + 1]
+    assert jobs[:5] == ["3", "acceptance", "completed", "annotation", "0-1"]
+    assert ["label", "type", "color", "attributes"] in lines
+    (task,) = shell("task-info", 3, "--all", "--json").json
+    plain = shell("task-info", 3, "--json").json[0]
+    details = task.pop("details")
+    assert task == plain
+    assert [job["id"] for job in details["jobs"]] == [3]
+    assert details["labels"][0]["name"] == "car"
+    assert details["media"]["size"] == 2
+    assert details["annotations"]["shapes"] > 0
+
+
+def lines_of_jobs() -> list[str]:
+    return ["stage", "state", "type", "frames", "assignee", "issues"]
+
+
+def test_an_unknown_task_hides_no_details_of_the_others(shell: Shell) -> None:
+    ended = shell("task-info", "99,3", "--all", "--json")
+    assert [task["id"] for task in ended.json] == [3]
+    assert "task 99" in ended.err
+    assert ended.code == 1
+
+
 def test_many_tasks_cost_one_list(shell: Shell, simulated: SimulatedServer) -> None:
     before = len(simulated.calls)
     assert shell("task-info", "1,2,3,4,5,6", "--json").code == 0

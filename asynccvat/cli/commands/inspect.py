@@ -16,9 +16,11 @@ from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import ended, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from asynccvat import CvatClient
     from asynccvat.errors import ResponseError
-    from asynccvat.models import Formats
+    from asynccvat.models import Formats, TaskDetails
 
 
 @command
@@ -32,11 +34,21 @@ def task_info(
         list[str] | None,
         typer.Option("--task-id", "-t", metavar="ID", help="The tasks' ids, as an option."),
     ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Also the project, jobs, labels, media, and numbers of annotations of each task: "
+            "about six requests a task.",
+        ),
+    ] = False,
     output_options: OutputOptions,
 ) -> int:
     """Show every field that the server has of some tasks.
 
     For example:
+
+    asynccvat task-info 147 --all
 
     asynccvat task-info 147 148 --json
     """
@@ -46,13 +58,21 @@ def task_info(
         raise typer.BadParameter(
             "it is missing. Name at least one task, like 147.", param_hint="ID"
         )
-    found, absent = queries.ask(shared.settings(), lambda client: _details(client, ids))
-    if form is OutputForm.TABLE:
-        for fields in found:
-            rows = [(key, _cell(value)) for key, value in fields.items()]
-            output.table(("field", "value"), rows, wraps=("value",))
+    settings = shared.settings()
+    if everything:
+        details, absent = queries.ask(settings, lambda client: _everything(client, ids))
+        if form is OutputForm.TABLE:
+            for one in details:
+                _show_details(one)
+        else:
+            queries.show(form, [one.to_json() for one in details], (), ())
     else:
-        queries.show(form, found, (), ())
+        found, absent = queries.ask(settings, lambda client: _details(client, ids))
+        if form is OutputForm.TABLE:
+            for fields in found:
+                _show_fields(fields)
+        else:
+            queries.show(form, found, (), ())
     for error in absent:
         output.remark(f"Error: {ended(printable(str(error)))}")
     return ExitCode.SOME_FAILED if absent else ExitCode.DONE
@@ -80,6 +100,76 @@ async def _details(
             except (NotFoundError, PermissionDeniedError) as error:
                 absent.append(error)
     return [known[task_id] for task_id in ids if task_id in known], absent
+
+
+async def _everything(
+    client: CvatClient, ids: tuple[int, ...]
+) -> tuple[list[TaskDetails], list[ResponseError]]:
+    """Return all details of tasks in the given order, and the errors for those without any."""
+    from asynccvat import (  # noqa: PLC0415 - the start-up of `--help` stays light
+        NotFoundError,
+        PermissionDeniedError,
+        task_details,
+    )
+
+    found: list[TaskDetails] = []
+    absent: list[ResponseError] = []
+    for task_id in ids:
+        try:
+            found.append(await task_details(client, task_id))
+        except (NotFoundError, PermissionDeniedError) as error:
+            absent.append(error)
+    return found, absent
+
+
+def _show_fields(fields: Mapping[str, Any]) -> None:
+    rows = [(key, _cell(value)) for key, value in fields.items()]
+    output.table(("field", "value"), rows, wraps=("value",))
+
+
+def _show_details(details: TaskDetails) -> None:
+    """Write tables: the fields with what else has one value, the jobs, the labels."""
+    project, media = details.project, details.media
+    more: dict[str, Any] = {
+        "page": details.page,
+        "project": project and project.name,
+        "annotations": details.annotations and str(details.annotations),
+        "media_storage": media and media.storage,
+        "deleted_frames": media and len(media.deleted_frames),
+    }
+    _show_fields({**details.fields, **more})
+    output.write("")
+    output.table(
+        ("job", "stage", "state", "type", "frames", "assignee", "issues"),
+        [
+            (
+                job.id,
+                job.stage,
+                job.state,
+                job.type,
+                f"{job.start_frame}-{job.stop_frame}",
+                job.assignee and job.assignee.username,
+                job.issue_count,
+            )
+            for job in details.jobs
+        ],
+        numbers=("job", "issues"),
+        wraps=("assignee",),
+    )
+    output.write("")
+    output.table(
+        ("label", "type", "color", "attributes"),
+        [
+            (
+                label.get("name"),
+                label.get("type"),
+                label.get("color"),
+                ", ".join(str(one.get("name")) for one in label.get("attributes") or ()),
+            )
+            for label in details.labels
+        ],
+        wraps=("label", "attributes"),
+    )
 
 
 def _cell(value: Any) -> str:

@@ -153,7 +153,7 @@ async def _match(
         )
     if named:
         return await _fitting(source, target, project_id, named[0])
-    labels = await internals(source).creations.labels(project_id)
+    labels = await internals(source).creations.labels(project_id=project_id)
     return ProjectMatch(name=project.name, labels=labels)
 
 

@@ -69,7 +69,7 @@ async def find_target(
         source = await _existing(client, labels_from, journal)
         if source is None:
             raise _no_project(str(labels_from), "--labels-from")
-        wanted = portable_labels(await internals(client).creations.labels(source.id))
+        wanted = portable_labels(await internals(client).creations.labels(project_id=source.id))
     if project is None:
         if not wanted:
             raise ConfigError(
@@ -164,7 +164,7 @@ async def _check_labels(client: CvatClient, project: Project, wanted: Sequence[L
     """
     if not wanted:
         return
-    missing = lacking(wanted, await internals(client).creations.labels(project.id))
+    missing = lacking(wanted, await internals(client).creations.labels(project_id=project.id))
     if missing:
         raise ConfigError(
             f"project {project.id} ({project.name!r}) lacks labels that were given: "
