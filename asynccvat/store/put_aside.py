@@ -16,7 +16,9 @@ from msgspec.structs import replace
 
 from asynccvat.core.inventory import kept
 from asynccvat.core.inventory.kept import KeptItem, KeptKind
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.errors import StoreError
 from asynccvat.fs import files
 from asynccvat.store import trees
 from asynccvat.store.disk_threads import DiskThreads
@@ -159,10 +161,14 @@ class _Restoring:
             files.folder(place, dir_fd=self._layout.own) as source,
             files.folder(self._folder, dir_fd=self._layout.dest) as target,
         ):
-            if trees.is_folder(name, dir_fd=source):
-                with files.folder(name, dir_fd=source) as inner:
-                    self._merge(inner, target, "")
-                trees.remove_if_empty(name, dir_fd=source)
+            if not trees.is_folder(name, dir_fd=source):
+                raise StoreError(
+                    f"cannot restore {item.name!r}: it is no folder. Copy it from "
+                    f"{str(self._layout.path / OWN_FOLDER / item.name)!r}."
+                )
+            with files.folder(name, dir_fd=source) as inner:
+                self._merge(inner, target, "")
+            trees.remove_if_empty(name, dir_fd=source)
             self._layout.sync_folder(source)
         return self._aside
 

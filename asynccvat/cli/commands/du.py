@@ -91,21 +91,21 @@ def _by_use(found: DiskUsage) -> None:
 
 
 def _by_target(found: DiskUsage, limit: int | None) -> None:
-    uses = [use for use in found.uses if any(use in one.uses for one in found.targets)]
+    numbers = ("id", "files", "size", "current", "rest")
     output.table(
-        ("target", "id", "files", "size", "on disk", *map(str, uses), "name"),
+        ("target", *numbers, "name"),
         [
             (
                 str(one.owner.target),
                 one.owner.target_id,
                 f"{one.files:,}",
                 number_of_bytes(one.bytes),
-                number_of_bytes(one.allocated),
-                *(number_of_bytes(one.uses[use]) if use in one.uses else None for use in uses),
+                number_of_bytes(one.current),
+                number_of_bytes(one.bytes - one.current),
                 one.name,
             )
             for one in found.targets[:limit]
         ],
-        numbers=("id", "files", "size", "on disk", *map(str, uses)),
+        numbers=numbers,
         wraps=("name",),
     )

@@ -69,7 +69,7 @@ def _green(found: DestinationStatus) -> str:
         parts.append(found.description)
     parts.append(number_of_bytes(found.bytes))
     parts.append("no run is noted" if found.last_run is None else f"complete {_ago(found)}")
-    aside = _put_aside(found)
+    aside = ", ".join(_put_aside(found))
     return f"{found.path}: {', '.join(parts)}{f'; put aside: {aside}' if aside else ''}."
 
 
@@ -90,8 +90,8 @@ def _lines(found: DestinationStatus, *, verbose: bool) -> Iterator[tuple[str, st
         yield "failed", f"{len(found.failed):,}: {first_few(found.failed)}"
     yield from _files("edited", found.edited, verbose=verbose)
     yield from _files("missing", found.missing, verbose=verbose)
-    if aside := _put_aside(found):
-        yield "put aside", f"{aside} (`asynccvat kept` lists them)"
+    for number, aside in enumerate(_put_aside(found)):
+        yield "" if number else "put aside", aside
 
 
 def _here(found: DestinationStatus) -> str:
@@ -141,8 +141,8 @@ _WORDS = {
 }
 
 
-def _put_aside(found: DestinationStatus) -> str:
-    return ", ".join(
+def _put_aside(found: DestinationStatus) -> list[str]:
+    return [
         _WORDS[kind].format(f"{counted(total.items, 'item')} ({number_of_bytes(total.bytes)})")
         for kind, total in found.kept.items()
-    )
+    ]

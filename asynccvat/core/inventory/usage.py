@@ -95,6 +95,11 @@ class TargetRoom(Room, frozen=True, kw_only=True):
     name: str
     uses: Mapping[Use, int]
 
+    @property
+    def current(self) -> int:
+        """The bytes of what is current."""
+        return self.uses.get(Use.CURRENT, 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUsage:

@@ -24,6 +24,7 @@ def test_files_are_added_up_by_use_and_by_target() -> None:
         {ONE: "street"},
     )
     assert list(found.uses) == [Use.CURRENT, Use.ARCHIVES, Use.RECORDS]
+    assert [one.current for one in found.targets] == [90, 10]
     assert found.total == Room(files=5, bytes=106, allocated=2560)
     assert found.to_json() == {
         "version": 1,
