@@ -18,15 +18,13 @@ def unusable() -> str | None:
         keyring = _keyring()
     except ImportError:
         return f"the system's keyring cannot be used. {_INSTALL}"
-    # `recommended` excludes the backends that fail, that keep nothing, and plain text files.
-    if keyring.core.recommended(keyring.get_keyring()):
-        return None
+    try:
+        # It excludes the backends that fail, that keep nothing, and plain text files.
+        if keyring.core.recommended(keyring.get_keyring()):
+            return None
+    except Exception as error:  # noqa: BLE001 - a backend that its user configured may be anything
+        return f"the system's keyring cannot be used: {str(error).rstrip('.')}"
     return "this system has no keyring that runs"
-
-
-def description() -> str:
-    """Return the name of the keyring in use."""
-    return str(_keyring().get_keyring().name)
 
 
 def read_token(address: str, name: str) -> str:

@@ -77,13 +77,13 @@ class LoginFiles:
         assert self.logins is not None
         known = self.read()
         before = known.find(login.name)
-        if login.store is TokenStore.KEYRING:
-            keyring_tokens.write_token(_address(login.url), login.name, token)
-        else:
-            write_profile(
-                self.profiles, login.name, server=login.url, token=token, created=login.saved
-            )
+        # First the list: if this is killed now, the next login still knows the token to revoke.
         write_private(self.logins, encode(known.with_login(login)))
+        try:
+            self._write_token(login, token)
+        except BaseException:
+            write_private(self.logins, encode(known))
+            raise
         if before is not None and (before.store, _address(before.url)) != (
             login.store,
             _address(login.url),
@@ -99,6 +99,14 @@ class LoginFiles:
         assert self.logins is not None
         self._remove_token(login)
         write_private(self.logins, encode(self.read().without(login.name)))
+
+    def _write_token(self, login: SavedLogin, token: str) -> None:
+        if login.store is TokenStore.KEYRING:
+            keyring_tokens.write_token(_address(login.url), login.name, token)
+        else:
+            write_profile(
+                self.profiles, login.name, server=login.url, token=token, created=login.saved
+            )
 
     def _remove_token(self, login: SavedLogin) -> None:
         if login.store is TokenStore.KEYRING:

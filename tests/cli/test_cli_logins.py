@@ -404,3 +404,53 @@ def test_a_token_that_is_left_is_told_with_the_reason(
         "The access token 'mine' still works: to revoke it needs the password. If nothing else "
         f"uses it, revoke it at {own.url}/profile.\n"
     )
+
+
+def test_a_user_with_too_many_tokens_is_told_so(
+    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for _ in range(50):
+        own.create_access_token()
+    give(monkeypatch, own.password)
+    ended = bare_shell("login", own.url, "-u", "admin", "--password-stdin")
+    assert ended.code == 2
+    assert "cannot make an access token: " in ended.err
+    assert "the maximum allowed number of Personal Access Tokens for a user" in ended.err
+    assert not (tmp_path / "home" / "asynccvat").exists()
+
+
+def test_a_login_warns_of_an_address_that_is_not_encrypted(
+    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The server stands in for the proxy: it is asked for absolute URLs.
+    monkeypatch.setenv("HTTP_PROXY", own.url)
+    give(monkeypatch, own.create_access_token())
+    ended = bare_shell("login", "http://cvat.test", "--token-stdin")
+    assert ended.err.startswith(
+        "warning: http://cvat.test is not encrypted: anybody on the way can read the credentials."
+    )
+
+
+def test_what_may_hold_a_secret_is_not_saved_and_told(
+    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    give(monkeypatch, own.create_access_token())
+    header = "X-Api-Key: gateway-key-1234567"
+    ended = bare_shell("login", own.url, "--token-stdin", "--header", header)
+    assert ended.code == 0
+    assert "warning: --header is not saved, since it may hold a secret. Give it to" in ended.err
+    saved = (tmp_path / "home" / "asynccvat" / "logins.json").read_text("utf-8")
+    assert "gateway-key" not in saved
+
+
+def test_the_login_for_the_server_of_a_mirror_updates_it(
+    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_password(bare_shell, own, monkeypatch)
+    assert bare_shell("mirror", "data").code == 0
+    with serve_in_thread(SimulatorOptions(tasks=1)) as other:
+        with_password(bare_shell, other, monkeypatch)
+        calls = len(other.calls)
+        assert bare_shell("mirror", "data").code == 0
+        assert bare_shell("diff", "data").code == 0
+        assert len(other.calls) == calls

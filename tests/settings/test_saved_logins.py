@@ -157,9 +157,9 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(files: Login
     with pytest.raises(ConfigError, match=r"auth\.json' is not a file\. Move it away"):
         saved(files, "lab")
     assert files.logins is not None
-    files.logins.parent.write_text("a file")
+    assert files.read().logins == ()
     with pytest.raises(ConfigError, match="cannot be written: "):
-        write_private(files.logins, b"{}")
+        write_private(files.logins / "below", b"{}")
 
 
 # The keyring
@@ -219,3 +219,14 @@ def test_a_side_of_a_copy_may_be_a_login_in_the_keyring(files: LoginFiles) -> No
     saved(files, "lab", store=TokenStore.KEYRING, organization="street-lab")
     side = load_side("lab", "--from", profiles=files.profiles, logins=files.logins)
     assert (side.url, side.token, side.organization) == (URL, "token.of-lab", "street-lab")
+
+
+def test_a_token_that_cannot_be_kept_changes_nothing(
+    files: LoginFiles, memory_keyring: MemoryKeyring
+) -> None:
+    saved(files, "lab", store=TokenStore.KEYRING)
+    before = files.read(), dict(memory_keyring.entries)
+    memory_keyring.full = True
+    with pytest.raises(ConfigError, match="cannot write the system's keyring: no room"):
+        saved(files, "plant", OTHER, store=TokenStore.KEYRING)
+    assert (files.read(), memory_keyring.entries) == before

@@ -46,7 +46,8 @@ def diff(
     """
     options = MirrorOptions(prune=prune)
     found = queries.ask(
-        shared.settings(), lambda client: asynccvat.diff(client, destination, options=options)
+        shared.settings(Path(destination)),
+        lambda client: asynccvat.diff(client, destination, options=options),
     )
     if as_json:
         output.write_json(found.to_json())

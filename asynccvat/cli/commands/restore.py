@@ -134,7 +134,7 @@ def restore(
             "--project.",
             param_hint="--annotations",
         )
-    settings = shared.settings()
+    settings = shared.settings(source)
     client = client_for(settings, retries=options.retries)
     if annotations:
         act, planned = _annotations(source, tasks, moment, options)
