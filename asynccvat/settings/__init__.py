@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from asynccvat.core.wire.urls import PageUrl
-from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings, saved_servers
+from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings
+from asynccvat.settings.saved_choice import saved_servers
 from asynccvat.settings.sides import load_side
 from asynccvat.settings.values import SettingValue
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +17,22 @@ from asynccvat.core.environment import CONFIG_VARIABLE, VARIABLES, from_environm
 from asynccvat.core.wire.urls import PageUrl, same_server
 from asynccvat.errors import ConfigError, NoServerError
 from asynccvat.settings.connection import ConnectionSettings, read_connection
-from asynccvat.settings.destinations import FILE_NAME, recorded_server
-from asynccvat.settings.values import FLAGS, SECRETS, TRUST, SettingValue
+from asynccvat.settings.destinations import FILE_NAME
+from asynccvat.settings.saved_choice import (
+    Saved,
+    expiry_warning,
+    missing,
+    named_profile,
+    saved_layer,
+)
+from asynccvat.settings.trust import check_trust
+from asynccvat.settings.values import CREDENTIALS, FLAGS, Layer, SettingValue, boolean, combined
 
 if TYPE_CHECKING:
-    from asynccvat.settings.profiles import Profile, Profiles
+    from asynccvat.settings.profiles import Profile
 
 DEFAULT_FILES = ("config/server.yaml", "server.yaml")
 """The files to look for in the working directory, in this order, if none is named."""
-
-_CREDENTIALS = frozenset({"username", "token"})
-"""The settings that identify the user; a password alone does not."""
-
-_Layer = dict[str, SettingValue]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,10 +206,10 @@ def load_settings(
     given = {
         name: SettingValue(text, FLAGS[name]) for name, text in flags.items() if text is not None
     }
-    places = _Saved(profiles, logins)
+    places = Saved(profiles, logins)
     chosen: Profile | SettingValue | None = None
     if profile is not None:
-        chosen = _named_profile(profile, places, given)
+        chosen = named_profile(profile, places, given)
         given |= chosen.access
     file, found = _config_file(config, variables, directory or Path(), destination)
     of_file, warnings = _of_file(file)
@@ -224,16 +225,16 @@ def load_settings(
     if named and "url" in named:
         layers = _about_one_server(layers)
     if chosen is None and saved:
-        chosen = _missing(places, layers, destination)
-    layers.append(_saved_layer(chosen, layers))
+        chosen = missing(places, layers, destination)
+    layers.append(saved_layer(chosen, layers))
     _choose_credentials(layers)
-    warnings = (*warnings, *_expiry(chosen, layers))
+    warnings = (*warnings, *expiry_warning(chosen, layers))
     if file is not None and found:
-        _check_trust(layers, of_file, file)
+        check_trust(layers, of_file, file)
     return _settings(layers, warnings)
 
 
-def settings_of_one_place(values: _Layer, warnings: tuple[str, ...] = ()) -> Settings:
+def settings_of_one_place(values: Layer, warnings: tuple[str, ...] = ()) -> Settings:
     """Return the settings that one file or profile gives, without any other place.
 
     Args:
@@ -248,7 +249,7 @@ def settings_of_one_place(values: _Layer, warnings: tuple[str, ...] = ()) -> Set
     return _settings(layers, warnings)
 
 
-def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
+def _about_one_server(layers: list[Layer]) -> list[Layer]:
     """Empty the places that name another server than the highest place that names one."""
     servers = [layer["url"].text for layer in layers if "url" in layer]
     return [
@@ -257,7 +258,7 @@ def _about_one_server(layers: list[_Layer]) -> list[_Layer]:
     ]
 
 
-def _of_file(file: Path | None) -> tuple[_Layer, tuple[str, ...]]:
+def _of_file(file: Path | None) -> tuple[Layer, tuple[str, ...]]:
     """Read the settings of the YAML file, and the warnings about it."""
     if file is None:
         return {}, ()
@@ -269,136 +270,8 @@ def _of_file(file: Path | None) -> tuple[_Layer, tuple[str, ...]]:
     return settings, () if warning is None else (warning,)
 
 
-@dataclass(frozen=True, slots=True)
-class _Saved:
-    """The saved logins, which are read only if something is missing.
-
-    Attributes:
-        profiles: The file of profiles, None for that of CVAT's own tools.
-        logins: The list of logins, None for that of the user.
-    """
-
-    profiles: Path | None
-    logins: Path | None
-
-    def read(self) -> Profiles:
-        # Most commands need no logins, and start faster without platformdirs.
-        from asynccvat.settings.logins import LoginFiles, read_saved  # noqa: PLC0415 - see above
-
-        files = LoginFiles.of_user()
-        if self.profiles is not None:
-            files = LoginFiles(self.profiles, self.logins)
-        return read_saved(files)
-
-
-def saved_servers(profiles: Path | None = None) -> dict[str, str]:
-    """Return the servers of the saved logins and profiles by their names. Blocks while it reads.
-
-    Args:
-        profiles: The file of profiles; that of CVAT's own tools by default.
-
-    Raises:
-        ConfigError: A file cannot be read, or others may read or write it.
-    """
-    saved = _Saved(profiles, None).read().saved
-    return {name: profile.server.text for name, profile in saved.items()}
-
-
-def _named_profile(name: str, places: _Saved, given: _Layer) -> Profile:
-    """Return the login or profile with a name."""
-    others = [FLAGS[other] for other in ("url", "username", "password", "token") if other in given]
-    if others:
-        raise ConfigError(
-            f"--profile gives a server and a token, and excludes {', '.join(others)}. Remove "
-            "--profile or the others."
-        )
-    return places.read().named(name)
-
-
-def _missing(
-    places: _Saved, above: list[_Layer], destination: Path | None
-) -> Profile | SettingValue | None:
-    """Return the login, or the server alone, that adds what is missing; else read nothing."""
-    server = next((layer["url"] for layer in above if "url" in layer), None)
-    known = any(_CREDENTIALS & layer.keys() for layer in above)
-    if server is not None and known:
-        return None
-    profiles = places.read()
-    if server is not None:
-        return profiles.for_server(server.text)
-    held = None if known or destination is None else recorded_server(destination)
-    if held is not None and (fitting := profiles.for_destination(*held)) is not None:
-        return fitting
-    if not known and profiles.default is not None:
-        return profiles.saved[profiles.default]
-    return profiles.default_server
-
-
-def _saved_layer(chosen: Profile | SettingValue | None, above: list[_Layer]) -> _Layer:
-    """Return what a login, or the server alone, adds as the lowest place."""
-    if chosen is None:
-        return {}
-    if isinstance(chosen, SettingValue):
-        return {"url": chosen}
-    if any("url" in layer for layer in above):
-        # The server's address stays as it was written above.
-        token = {} if any("token" in layer for layer in above) else {"token": chosen.read_token()}
-        return token | dict(chosen.more)
-    return chosen.settings
-
-
-def _expiry(chosen: Profile | SettingValue | None, layers: list[_Layer]) -> Iterator[str]:
-    """Yield a warning if the token of a login is used, and has expired or will do so soon."""
-    if chosen is None or isinstance(chosen, SettingValue) or chosen.login is None:
-        return
-    warning = chosen.login.warning(datetime.now(UTC))
-    if warning is not None and any("token" in layer for layer in layers):
-        yield warning
-
-
-def _check_trust(layers: list[_Layer], of_file: _Layer, file: Path) -> None:
-    """Refuse to mix a file that was only found with what the user gave for another server.
-
-    Raises:
-        ConfigError: The file names the server for another place's secret. Or it weakens the check
-            of certificates for a server that another place names.
-    """
-    values = _combined(layers)
-    url = values.get("url")
-    if url is None:
-        return
-    by_file = url is of_file.get("url")
-    same = "url" in of_file and same_server(of_file["url"].text, url.text)
-    for name in sorted(SECRETS & values.keys()):
-        value = values[name]
-        if by_file and value not in (of_file.get(name), layers[-1].get(name)):
-            raise ConfigError(
-                f"refusing to send the {name} of {value.place} to {url.text!r}: only {url.place} "
-                "names that server, and it may come from somebody else. If you trust it, give "
-                f"--config {shlex.quote(str(file))}, or name the server with --url."
-            )
-    for name in sorted(TRUST & of_file.keys()):
-        value = of_file[name]
-        together = {name} if name == "proxy" else TRUST - {"proxy"}
-        deciding = next((layer for layer in layers if together & layer.keys()), None)
-        weakens = name != "insecure" or _boolean(value)
-        if weakens and not same and deciding is of_file:
-            raise ConfigError(
-                f"{value.place}: `{name}` is for the server that this file names, not for that of "
-                f"{url.place}. Give {FLAGS[name]} instead, or --config {shlex.quote(str(file))}."
-            )
-
-
-def _combined(layers: list[_Layer]) -> _Layer:
-    """Return each setting as the highest place has it."""
-    values: _Layer = {}
-    for layer in reversed(layers):
-        values |= layer
-    return values
-
-
-def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
-    values = _combined(layers)
+def _settings(layers: list[Layer], warnings: tuple[str, ...]) -> Settings:
+    values = combined(layers)
     if "url" not in values:
         raise NoServerError(
             "no server is given. Run `asynccvat login`, use --url or --profile, set CVAT_URL, or "
@@ -426,11 +299,11 @@ def _settings(layers: list[_Layer], warnings: tuple[str, ...]) -> Settings:
     )
 
 
-def _choose_credentials(layers: list[_Layer]) -> None:
+def _choose_credentials(layers: list[Layer]) -> None:
     """Drop the token or the user name, whichever the highest place excludes."""
     for layer in layers:
         # A password alone decides nothing: it may belong to a user name of another place.
-        if _CREDENTIALS & layer.keys():
+        if CREDENTIALS & layer.keys():
             dropped = ("username", "password") if "token" in layer else ("token",)
             for every in layers:
                 for name in dropped:
@@ -461,10 +334,10 @@ def _project_id(value: SettingValue | None, page: PageUrl, url: SettingValue) ->
     return int(value.text)
 
 
-def _verify(layers: list[_Layer]) -> bool | Path:
+def _verify(layers: list[Layer]) -> bool | Path:
     """Return how to check certificates: the highest place that sets anything decides."""
     for layer in layers:
-        insecure = "insecure" in layer and _boolean(layer["insecure"])
+        insecure = "insecure" in layer and boolean(layer["insecure"])
         bundle = layer.get("ca_bundle")
         if insecure and bundle is not None:
             raise ConfigError(
@@ -476,15 +349,6 @@ def _verify(layers: list[_Layer]) -> bool | Path:
         if "insecure" in layer:
             return not insecure
     return True
-
-
-def _boolean(value: SettingValue) -> bool:
-    text = value.text.lower()
-    if text not in ("true", "yes", "on", "false", "no", "off"):
-        raise ConfigError(
-            f"{value.place}: {value.text!r} is neither true nor false. Write one of these."
-        )
-    return text in ("true", "yes", "on")
 
 
 def _config_file(

@@ -1,8 +1,11 @@
-"""One setting as text, with the place that it comes from."""
+"""Settings as texts, each with the place that it comes from, and layers of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from asynccvat.errors import ConfigError
 
 FLAGS = {
     "url": "--url",
@@ -19,6 +22,9 @@ FLAGS = {
     "proxy": "--proxy",
 }
 """All settings, each with its option on the command line."""
+
+CREDENTIALS = frozenset({"username", "token"})
+"""The settings that identify the user; a password alone does not."""
 
 SECRETS = frozenset({"headers", "password", "token"})
 """The settings that are secrets."""
@@ -45,3 +51,29 @@ class SettingValue:
 
     text: str = field(repr=False)
     place: str
+
+
+Layer = dict[str, SettingValue]
+"""The settings of one place, by their names."""
+
+
+def combined(layers: Sequence[Layer]) -> Layer:
+    """Return each setting as the highest place has it."""
+    values: Layer = {}
+    for layer in reversed(layers):
+        values |= layer
+    return values
+
+
+def boolean(value: SettingValue) -> bool:
+    """Return a setting that is true or false.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    text = value.text.lower()
+    if text not in ("true", "yes", "on", "false", "no", "off"):
+        raise ConfigError(
+            f"{value.place}: {value.text!r} is neither true nor false. Write one of these."
+        )
+    return text in ("true", "yes", "on")

@@ -120,3 +120,36 @@ def test_a_settings_file_is_never_replaced(destination: Path) -> None:
     assert path.read_bytes() == before
     with pytest.raises(ConfigError, match="cannot be written: Not a directory"):
         write_settings_file(path / "below", SettingsChoices(url=URL), "data")
+
+
+@pytest.mark.parametrize("line", ["insecure: true", "ca_bundle: /other.pem", "proxy: http://p:1"])
+def test_a_file_that_is_only_found_decides_not_who_reads_a_login_s_token(
+    tmp_path: Path, files: LoginFiles, destination: Path, line: str
+) -> None:
+    log_in(files, "lab", URL)
+    path = write(tmp_path, f"url: {URL}\n{line}", "data/server.yaml")
+    key = line.partition(":")[0]
+    with pytest.raises(ConfigError) as raised:
+        used(tmp_path, files, destination)
+    assert raised.value.message.startswith(
+        f"{path}, line 2: `{key}` would decide who can read the token of the login 'lab' in "
+    )
+    assert used(tmp_path, files, destination, config=path) == "token.of-lab"
+
+
+def test_a_file_may_say_of_certificates_what_the_login_says(
+    tmp_path: Path, files: LoginFiles, destination: Path
+) -> None:
+    token = "token.of-lab"
+    login = SavedLogin(
+        name="lab",
+        url=URL,
+        username="ann",
+        store=TokenStore.FILE,
+        fingerprint=fingerprint(token),
+        ca_bundle="/own.pem",
+        saved=datetime(2026, 11, 30, tzinfo=UTC),
+    )
+    files.save(login, token)
+    write_settings_file(destination, SettingsChoices(url=URL, ca_bundle="/own.pem"), "data")
+    assert used(tmp_path, files, destination) == token
