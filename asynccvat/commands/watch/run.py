@@ -284,12 +284,12 @@ class Watch:
     ) -> tuple[MirrorRun, Plan | None, RunReport]:
         """Run one mirror, and call `on_change` for each change as soon as it is on disk."""
         mirror = MirrorRun(self._client, self._dest, wanted)
-        removed: Mapping[int, str] = {}
+        removed: Mapping[int, str] | None = None
         async with Run(mirror.work, self._on_event) as run:
             async for outcome in run:
-                if not removed and run.plan is not None:
+                if removed is None and run.plan is not None:
                     removed = {step.task_id: step.folder for step in run.plan.of(Remove)}
-                self._take(outcome, removed, found, calls)
+                self._take(outcome, removed or {}, found, calls)
             report = await run.wait()
         found.transferred += report.transferred
         found.warnings += report.warnings
