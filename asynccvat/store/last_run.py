@@ -35,14 +35,13 @@ class LastRunNote:
         self._verify_lock = verify_lock
 
     async def read(self) -> LastRun | None:
-        """Return the last run; None if none is noted that can be read.
-
-        Raises:
-            StoreError: The disk cannot be read.
-        """
+        """Return the last run; None if none is noted that can be read."""
 
         def read() -> LastRun | None:
-            return decode_last_run(files.read_file(LAST_RUN_NAME, dir_fd=self._layout.own))
+            try:
+                return decode_last_run(files.read_file(LAST_RUN_NAME, dir_fd=self._layout.own))
+            except OSError:
+                return None
 
         return await self._threads.run("read", read)
 
