@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +25,13 @@ from asynccvat.events import Event, RunFinished, ServerUnreachable, TaskDone, Wa
 from asynccvat.progress import cause_key
 
 LINES_EVERY_SECONDS = 5.0
-"""Seconds between two lines of progress, if stderr is no terminal."""
+"""Seconds between two lines of progress at first, if stderr is no terminal."""
+
+LINES_EVERY_SECONDS_AT_MOST = 60.0
+"""Seconds between two lines in a long run."""
+
+# In between, so long is the pause compared with the run so far.
+_SHARE_OF_TIME = 0.05
 
 REFRESHES_A_SECOND = 5
 """How often the lines on a terminal are drawn again."""
@@ -108,9 +116,14 @@ def display(
     """
     if quiet:
         return QuietDisplay(console)
-    if console.is_terminal and not console.is_dumb_terminal:
+    if console.is_terminal and not console.is_dumb_terminal and not _is_ci():
         return BarDisplay(console, verbose=verbose, clock=clock, counts=counts)
     return LineDisplay(console, verbose=verbose, clock=clock, counts=counts)
+
+
+def _is_ci() -> bool:
+    """Whether the output goes to the log of a CI system, which may look like a terminal."""
+    return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 class QuietDisplay:
@@ -144,7 +157,10 @@ class QuietDisplay:
 
 
 class LineDisplay:
-    """Plain lines: messages at once, progress at most once in `every` seconds."""
+    """Plain lines: messages at once, progress now and then, also while nothing happens.
+
+    In a long run the lines become fewer: a log of a day has about 1,500 of them.
+    """
 
     def __init__(
         self,
@@ -159,10 +175,14 @@ class LineDisplay:
         self._verbose = verbose
         self._clock = clock
         self._every = every
-        self._said = clock()
+        self._began = self._said = clock()
         self.counts = counts(self._said)
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
+        self._beating.start()
         return self
 
     def __exit__(
@@ -171,23 +191,39 @@ class LineDisplay:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        pass
+        self._ended.set()
+        self._beating.join()
 
     def on_event(self, event: Event) -> None:
         """Count an event; write its messages, and progress if it is time."""
-        now = self._clock()
-        self.counts.apply(event, now)
+        with self._lock:
+            self.counts.apply(event, self._clock())
         for line in messages(event, verbose=self._verbose):
             self.say(line)
-        if now - self._said >= self._every:
-            self._said = now
-            progress = self.counts
-            stages = "" if progress.total is None else progress.stages(now)
-            self.say("; ".join(filter(None, (progress.overall(now), stages))))
+        self._say_progress()
 
     def say(self, line: str) -> None:
         """Write one line without wrapping."""
         self._console.print(Text(line), soft_wrap=True)
+
+    def _beat(self) -> None:
+        """Write progress while no event comes. Runs in a thread."""
+        while not self._ended.wait(self._every):
+            self._say_progress()
+
+    def _say_progress(self) -> None:
+        """Write progress if it is time."""
+        with self._lock:
+            now = self._clock()
+            usual = _SHARE_OF_TIME * (now - self._began)
+            if now - self._said < max(self._every, min(usual, LINES_EVERY_SECONDS_AT_MOST)):
+                return
+            self._said = now
+            counts = self.counts
+            parts = [counts.overall(now)]
+            if counts.total is not None:
+                parts += [counts.stages(now), *counts.details(now)[:1]]
+        self.say("; ".join(filter(None, parts)))
 
 
 class BarDisplay:
@@ -208,6 +244,8 @@ class BarDisplay:
         self._verbose = verbose
         self._clock = clock
         self.counts = counts(clock())
+        # Another thread draws what the events change.
+        self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
         self._height = 0
         self._live = Live(
@@ -233,7 +271,8 @@ class BarDisplay:
 
     def on_event(self, event: Event) -> None:
         """Count an event; another thread draws the bar."""
-        self.counts.apply(event, self._clock())
+        with self._lock:
+            self.counts.apply(event, self._clock())
         if isinstance(event, ServerUnreachable) or self._is_one_of_many(event):
             return  # a line that changes says it
         for line in messages(event, verbose=self._verbose):
@@ -258,6 +297,10 @@ class BarDisplay:
         return self._failures[key] > MOST_FAILURES_ALIKE
 
     def _render(self) -> Group:
+        with self._lock:
+            return self._drawn()
+
+    def _drawn(self) -> Group:
         progress, now = self.counts, self._clock()
         overall = Table.grid(padding=(0, 1))
         waiting = progress.total is None

@@ -57,6 +57,7 @@ def bare_shell(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Shell:
     """A shell that knows of no server, in an empty working directory."""
+    monkeypatch.delenv("CI", raising=False)
     for name in list(os.environ):
         if name.startswith("CVAT_"):
             monkeypatch.delenv(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import threading
 from typing import Any
 
 import pytest
@@ -46,6 +47,12 @@ def failed(task_id: int, message: str) -> events.TaskDone:
 def written_to(console: Console) -> str:
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that runs the tests may be one."""
+    monkeypatch.delenv("CI", raising=False)
 
 
 def terminal() -> Console:
@@ -302,6 +309,83 @@ def test_on_a_terminal_there_is_a_bar_with_the_numbers_and_messages_above_it() -
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(display(terminal(), verbose=False), LineDisplay)
+
+
+@pytest.mark.parametrize(("value", "plain"), [("true", True), ("1", True), ("false", False)])
+def test_the_terminal_of_a_ci_system_gets_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, value: str, plain: bool
+) -> None:
+    monkeypatch.setenv("CI", value)
+    assert isinstance(display(terminal(), verbose=False), LineDisplay) is plain
+
+
+def test_lines_become_fewer_in_a_long_run() -> None:
+    clock, console = Clock(), pipe()
+    shown = LineDisplay(console, clock=clock)
+    shown.on_event(planned(5000))
+    for number in range(4 * 3600):
+        clock.now += 1
+        shown.on_event(events.Retrying(number, "export", "502", 0.5))
+    assert 230 < len(written_to(console).splitlines()) < 330
+
+
+def test_lines_come_while_no_event_does() -> None:
+    clock, console = Clock(), Lines()
+    with LineDisplay(console, clock=clock, every=0.001) as shown:
+        shown.on_event(planned(3))
+        clock.now += 1
+        assert console.written.wait(60)
+    assert "0/3 tasks" in written_to(console)
+
+
+class Lines(Console):
+    """A pipe that tells when a line was written."""
+
+    def __init__(self) -> None:
+        super().__init__(file=io.StringIO(), force_terminal=False, width=80, highlight=False)
+        self.written = threading.Event()
+
+    def print(self, *objects: Any, **rest: Any) -> None:
+        super().print(*objects, **rest)
+        self.written.set()
+
+
+class Overlaps(Progress):
+    """Counts that note if they are changed while they are drawn."""
+
+    def __init__(self, started: float) -> None:
+        super().__init__(started)
+        self.drawing, self.go = threading.Event(), threading.Event()
+        self.go.set()
+        self.overlapped = False
+
+    def overall(self, now: float) -> str:
+        self.drawing.set()
+        assert self.go.wait(60)
+        self.drawing.clear()
+        return super().overall(now)
+
+    def apply(self, event: events.Event, now: float) -> None:
+        self.overlapped |= self.drawing.is_set()
+        super().apply(event, now)
+
+
+def test_nothing_is_counted_while_the_lines_are_drawn() -> None:
+    shown = BarDisplay(terminal(), clock=Clock(), counts=Overlaps)
+    counts = shown.counts
+    assert isinstance(counts, Overlaps)
+    counts.go.clear()
+    draws = threading.Thread(target=shown._render)
+    draws.start()
+    assert counts.drawing.wait(60)
+    counting = threading.Thread(target=shown.on_event, args=(planned(3),))
+    counting.start()
+    counting.join(0.05)  # long enough to count, if nothing keeps it from that
+    counts.go.set()
+    draws.join()
+    counting.join()
+    assert not counts.overlapped
+    assert counts.total == 3
 
 
 def test_colours_are_left_out_when_the_environment_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
