@@ -24,6 +24,8 @@ Row = Sequence[object]
 # Characters between two columns, and of the narrowest column that can still be read.
 _MARGIN = 3
 _FOLDED = 8
+# Where columns would be narrower on average, a row is a block of lines.
+_NARROWEST = 6
 
 
 def results() -> Console:
@@ -110,7 +112,8 @@ def table(
 ) -> None:
     """Write a table: drawn on a terminal; elsewhere a line of tab-separated cells per row.
 
-    On a terminal, empty columns are omitted, and cells that are too wide are folded.
+    On a terminal, empty columns are omitted, and cells that are too wide are folded. If the
+    columns are too many even so, each row becomes a block of lines.
 
     Args:
         columns: The titles of the columns.
@@ -140,6 +143,15 @@ def table(
         for title, column in told.items()
     )
     folds = needed + _MARGIN * (len(told) - 1) > console.width
+    linked = shows_links(os.environ)
+    places = [number for number, title in enumerate(columns) if title in told]
+    shown = [
+        [_drawn(given[place], texts[place], linked=linked) for place in places]
+        for given, texts in zip(rows, cells, strict=True)
+    ]
+    if folds and len(told) * (_NARROWEST + _MARGIN) - _MARGIN > console.width:
+        _write_blocks(console, list(told), shown)
+        return
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for title in told:
         drawn.add_column(
@@ -148,11 +160,26 @@ def table(
             overflow="fold",
             no_wrap=not folds and title not in wraps,
         )
-    linked = shows_links(os.environ)
-    places = [number for number, title in enumerate(columns) if title in told]
-    for given, texts in zip(rows, cells, strict=True):
-        drawn.add_row(*(_drawn(given[place], texts[place], linked=linked) for place in places))
+    for drawn_row in shown:
+        drawn.add_row(*drawn_row)
     console.print(drawn)
+
+
+def _write_blocks(
+    console: Console, titles: Sequence[str], rows: Sequence[Sequence[RenderableType]]
+) -> None:
+    """Write each row as a block: a line for each title and its cell."""
+    from rich.table import Table  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    for number, row in enumerate(rows):
+        if number:
+            console.print()
+        block = Table.grid(padding=(0, _MARGIN, 0, 0))
+        block.add_column(style="bold")
+        block.add_column(overflow="fold")
+        for title, cell in zip(titles, row, strict=True):
+            block.add_row(title, cell)
+        console.print(block)
 
 
 def _drawn(cell: object, text: str, *, linked: bool) -> RenderableType:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from asynccvat.cli import output
 from asynccvat.cli.links import Link, shows_links
@@ -26,6 +27,7 @@ from asynccvat.simulator import SimulatedServer
 if TYPE_CHECKING:
     from command_line import Shell
 
+STYLES = re.compile(r"\x1b\[[0-9;]*m")
 LISTS = ("list-tasks", "list-projects", "list-jobs", "requests", "cloud-storages")
 
 
@@ -230,6 +232,28 @@ def test_a_task_in_a_table_links_to_its_page_where_the_terminal_has_links(
     assert [(url, text.strip()) for url, text in linked] == [(page, "3"), (page, "street-00003")]
     for none in ({"TERM": "xterm"}, {"TERM": "dumb"}, {"TERM": "xterm-kitty", "NO_COLOR": "1"}):
         assert "\x1b]8" not in on_a_terminal(simulated, **none)
+
+
+def test_a_row_of_too_many_columns_is_a_block_of_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = io.StringIO()
+    console = Console(file=drawn, force_terminal=True, width=32, markup=False, highlight=False)
+    monkeypatch.setattr(output, "results", lambda: console)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    titles = ("id", "name", "owner", "updated")
+    rows = [(1, "street-00001", "ann", "2026-03-31 08:00"), (2, "x", "", "2026-04-01 08:00")]
+    output.table(titles, rows)
+    lines = [line.rstrip() for line in STYLES.sub("", drawn.getvalue()).splitlines()]
+    assert lines == [
+        "id        1",
+        "name      street-00001",
+        "owner     ann",
+        "updated   2026-03-31 08:00",
+        "",
+        "id        2",
+        "name      x",
+        "owner",
+        "updated   2026-04-01 08:00",
+    ]
 
 
 def test_a_link_is_its_text_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,10 +41,15 @@ def show(name: str, root: Any) -> None:
         root: The context of the whole command line.
     """
     from rich.markdown import Markdown  # noqa: PLC0415 - the start-up of commands stays light
+    from rich.theme import Theme  # noqa: PLC0415 - the same
 
     console = output.results()
     width = min(console.width, MAX_WIDTH)
-    console.print(Markdown(text(name)), width=width)
+    title, _, rest = text(name).partition("\n\n")
+    console.print(title.removeprefix("# "), style="bold", end="\n\n")
+    # The styles of rich have a black background, also on a light terminal.
+    with console.use_theme(Theme({"markdown.code": "bold cyan"})):
+        console.print(Markdown(rest, code_theme="ansi_light"), width=width)
     if name in _OPTIONS_OF:
         command_name, title = _OPTIONS_OF[name]
         command = root.command.commands[command_name] if command_name else root.command
