@@ -23,8 +23,8 @@ class TimelineBuilder:
     def __init__(self) -> None:
         self._timeline = Timeline()
         self._under_way: dict[tuple[int, str, int], TaskLine] = {}
-        # What to add to the server's clock for seconds of the run.
-        self._clock = inf
+        # What to add to the server's clock for seconds of the run, by work: a copy has two servers.
+        self._clocks: dict[str, float] = {}
 
     def add(self, record: Mapping[str, Any], at: float) -> None:
         """Note an event.
@@ -64,7 +64,7 @@ class TimelineBuilder:
             Pause(max(0.0, one.start), min(one.end, timeline.seconds), one.why)
             for one in timeline.pauses
         ]
-        timeline.estimated += divide_stays(timeline.lines, self._clock)
+        timeline.estimated += divide_stays(timeline.lines, self._clocks)
         return timeline
 
     def _pause(self, start: float, end: float, why: str) -> None:
@@ -99,7 +99,6 @@ class TimelineBuilder:
         elif record["event"] in ("transfer_progress", "upload_progress"):
             self._count(line, int(_number(record, "transferred") or _number(record, "sent")), at)
         elif record["event"] in ("export_finished", "import_finished"):
-            timeline.work.add(record["event"].removesuffix("_finished"))
             self._end_work(line, record, at, change)
         elif change is Phase.WORKING:
             line.begin_work(at)
@@ -109,12 +108,14 @@ class TimelineBuilder:
             line.enter(change, at)
 
     def _end_work(self, line: TaskLine, record: Mapping[str, Any], at: float, then: Phase) -> None:
+        work = record["event"].removesuffix("_finished")
+        self._timeline.work.add(work)
         seconds, ended = record.get("seconds"), _timestamp(record.get("ended_at"))
         known = float(seconds) if isinstance(seconds, int | float) else None
         if ended is not None:
             # The quickest news shows best how far the two clocks are apart.
-            self._clock = min(at - ended, self._clock)
-        line.end_work(at, then, seconds=known, ended=ended)
+            self._clocks[work] = min(at - ended, self._clocks.get(work, inf))
+        line.end_work(at, then, work, seconds=known, ended=ended)
 
     def _count(self, line: TaskLine, moved: int, at: float) -> None:
         line.moved += moved

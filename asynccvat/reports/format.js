@@ -50,7 +50,7 @@ const Format = {
   /* Ticks of an axis of bytes: few, and round in the unit that they are written in. */
   byteTicks(most) {
     const unit = 1024 ** Math.floor(Math.log(Math.max(most, 1)) / Math.log(1024));
-    const step = d3.tickStep(0, most / unit, 3);
+    const step = d3.tickStep(0, most / unit, 2);
     return d3.range(0, most / unit + step, step).map((value) => value * unit);
   },
 

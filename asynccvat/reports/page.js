@@ -61,7 +61,7 @@ const Head = {
     const state = document.getElementById("state");
     state.textContent = head.state === "failed" ? `${Format.count(head.counts.failed || 0)} failed` : Head.STATES[head.state];
     state.classList.add(head.state);
-    Report.set("place", head.place);
+    Report.set("place", head.place === head.server ? "" : head.place);
     Report.set("explanation", head.explanation);
     Report.show("explanation", Boolean(head.explanation));
     Head.cards(head, data);
@@ -86,7 +86,7 @@ const Head = {
     card("Failed", Format.count(head.counts.failed || 0), head.retries ? `${Format.counted(head.retries, "step")} retried` : "", head.counts.failed > 0);
     card("Time", Format.seconds(head.seconds), head.requests ? Format.counted(head.requests, "request") : "");
     const worked = d3.sum(data.series.done);
-    card("Rate", head.seconds ? `${(worked / head.seconds).toFixed(worked / head.seconds < 10 ? 1 : 0)}/s` : "none", `${head.noun}s with work`);
+    if (worked) card("Rate", head.seconds ? `${(worked / head.seconds).toFixed(worked / head.seconds < 10 ? 1 : 0)}/s` : "none", `${head.noun}s with work`);
     card("Bytes", Format.bytes(head.transferred), head.seconds && head.transferred ? `${Format.bytes(head.transferred / head.seconds)}/s on average` : "");
   },
 

@@ -8,8 +8,7 @@ out, and a worker takes the usual time.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
-from math import isfinite
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from asynccvat.reports.timeline import Phase, ServerStay, Span, TaskLine
@@ -21,32 +20,41 @@ more."""
 Stay = tuple[Span, ServerStay, TaskLine]
 
 
-def divide_stays(lines: Sequence[TaskLine], clock: float) -> int:
+def divide_stays(lines: Sequence[TaskLine], clocks: Mapping[str, float]) -> int:
     """Divide the stays of all tasks, and return how many of them are estimated.
 
     A stay about which nothing is known remains one phase.
 
     Args:
         lines: The tasks. Their spans are replaced.
-        clock: What to add to the server's clock for seconds of the run.
+        clocks: By work, what to add to its server's clock for seconds of the run.
     """
-    stays = sorted(
-        ((line.spans[stay.place], stay, line) for line in lines for stay in line.stays),
-        key=lambda found: (found[0].start, found[0].end),
-    )
-    known = [_known_work(span, stay, clock) for span, stay, _ in stays]
-    works = _with_estimates(stays, known)
     parts: dict[int, dict[int, list[Span]]] = {}
-    for (span, stay, line), work in zip(stays, works, strict=True):
-        if work is not None:
-            parts.setdefault(id(line), {})[stay.place] = _parts(span, work)
+    estimated = 0
+    # Exports and imports have queues of their own, and those of a copy are on two servers.
+    for kind in ("export", "import"):
+        stays = sorted(
+            (
+                (line.spans[stay.place], stay, line)
+                for line in lines
+                for stay in line.stays
+                if stay.work == kind
+            ),
+            key=lambda found: (found[0].start, found[0].end),
+        )
+        known = [_known_work(span, stay, clocks.get(kind)) for span, stay, _ in stays]
+        works = _with_estimates(stays, known)
+        for (span, stay, line), told, work in zip(stays, known, works, strict=True):
+            if work is not None:
+                parts.setdefault(id(line), {})[stay.place] = _parts(span, work)
+                estimated += told is None
     for line in lines:
         if (found := parts.get(id(line))) is not None:
             line.spans = _joined(
                 part for place, span in enumerate(line.spans) for part in found.get(place, (span,))
             )
             line.stays = []
-    return sum(work is not None for work in works) - sum(work is not None for work in known)
+    return estimated
 
 
 def _with_estimates(stays: Sequence[Stay], known: Sequence[Span | None]) -> Sequence[Span | None]:
@@ -105,10 +113,10 @@ def most_at_once(intervals: Iterable[tuple[float, float]]) -> int:
     return most
 
 
-def _known_work(span: Span, stay: ServerStay, clock: float) -> Span | None:
+def _known_work(span: Span, stay: ServerStay, clock: float | None) -> Span | None:
     """Return when a worker had a request, None if neither dates nor sightings tell it."""
     end = span.end
-    if stay.ended is not None and isfinite(clock):
+    if stay.ended is not None and clock is not None:
         end = min(max(stay.ended + clock, span.start), span.end)
     if stay.seconds is not None:
         return Span(Phase.WORKING, max(span.start, end - stay.seconds), end)

@@ -45,12 +45,14 @@ class ServerStay(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         place: The number of its span.
+        work: What a worker did: `export` or `import`.
         started: When its work was seen to have begun, in seconds of the run. None if never.
         seconds: How long a worker took, None if the server did not say.
         ended: When the worker ended, by the server's clock. None if the server did not say.
     """
 
     place: int
+    work: str
     started: float | None = None
     seconds: float | None = None
     ended: float | None = None
@@ -131,14 +133,14 @@ class TaskLine:
         self._work_began = at
 
     def end_work(
-        self, at: float, then: Phase, *, seconds: float | None, ended: float | None
+        self, at: float, then: Phase, work: str, *, seconds: float | None, ended: float | None
     ) -> None:
         """Note the news that a worker has ended, and the phase that follows."""
         started, self._work_began = self._work_began, None
         at_server = self._phase is Phase.AT_SERVER
         self.enter(then, at)
         if at_server and self.spans and self.spans[-1].phase is Phase.AT_SERVER:
-            self.stays.append(ServerStay(len(self.spans) - 1, started, seconds, ended))
+            self.stays.append(ServerStay(len(self.spans) - 1, work, started, seconds, ended))
 
     @property
     def is_transferring(self) -> bool:

@@ -219,3 +219,18 @@ def test_an_outage_is_one_pause_from_the_last_answer_to_the_next() -> None:
 def test_events_of_a_newer_version_of_asynccvat_are_passed_over() -> None:
     timeline = timeline_of([REQUESTED, (2.0, "thumbnail_made", {"task_id": 5}), DONE])
     assert phases(timeline.lines[0]) == [(Phase.AT_SERVER, 1.0, 9.0)]
+
+
+def test_the_clocks_of_the_two_servers_of_a_copy_are_apart() -> None:
+    timeline = timeline_of(
+        [
+            (0.0, "export_requested", {"task_id": 5}),
+            (2.0, "export_finished", {"task_id": 5, "seconds": 1.0, "ended_at": at_time(2.0)}),
+            (2.0, "upload_started", {"task_id": 5, "size": 1}),
+            (3.0, "import_requested", {"task_id": 5}),
+            (6.0, "import_finished", {"task_id": 5, "seconds": 2.0, "ended_at": at_time(9000.0)}),
+            DONE,
+        ]
+    )
+    work = [found[1:] for found in phases(timeline.lines[0]) if found[0] is Phase.WORKING]
+    assert work == [(1.0, 2.0), (4.0, 6.0)]
