@@ -42,8 +42,10 @@ def divide_stays(lines: Sequence[TaskLine], clocks: Mapping[str, float]) -> int:
             ),
             key=lambda found: (found[0].start, found[0].end),
         )
-        known = [_known_work(span, stay, clocks.get(kind)) for span, stay, _ in stays]
-        works = _with_estimates(stays, known)
+        times = [stay.seconds for _, stay, _ in stays if stay.seconds is not None]
+        usual = median(times) if times else None
+        known = [_known_work(span, stay, clocks.get(kind), usual) for span, stay, _ in stays]
+        works = known if usual is None else _with_estimates(stays, known, usual)
         for (span, stay, line), told, work in zip(stays, known, works, strict=True):
             if work is not None:
                 parts.setdefault(id(line), {})[stay.place] = _parts(span, work)
@@ -57,16 +59,13 @@ def divide_stays(lines: Sequence[TaskLine], clocks: Mapping[str, float]) -> int:
     return estimated
 
 
-def _with_estimates(stays: Sequence[Stay], known: Sequence[Span | None]) -> Sequence[Span | None]:
-    """Return when a worker had each request, estimated where it is not known.
-
-    Nothing is estimated if the time of no work is known.
-    """
-    times = [stay.seconds for _, stay, _ in stays if stay.seconds is not None]
+def _with_estimates(
+    stays: Sequence[Stay], known: Sequence[Span | None], usual: float
+) -> Sequence[Span | None]:
+    """Return when a worker had each request, estimated where it is not known."""
     unknown = sum(work is None for work in known)
-    if not times or not unknown:
+    if not unknown:
         return known
-    usual = median(times)
     workers = max(
         1,
         most_at_once(
@@ -113,15 +112,21 @@ def most_at_once(intervals: Iterable[tuple[float, float]]) -> int:
     return most
 
 
-def _known_work(span: Span, stay: ServerStay, clock: float | None) -> Span | None:
-    """Return when a worker had a request, None if neither dates nor sightings tell it."""
+def _known_work(
+    span: Span, stay: ServerStay, clock: float | None, usual: float | None
+) -> Span | None:
+    """Return when a worker had a request, None if neither dates nor sightings tell it.
+
+    One that was seen at work, and whose end the server did not tell, takes the usual time.
+    """
     end = span.end
     if stay.ended is not None and clock is not None:
         end = min(max(stay.ended + clock, span.start), span.end)
     if stay.seconds is not None:
         return Span(Phase.WORKING, max(span.start, end - stay.seconds), end)
     if stay.started is not None:
-        return Span(Phase.WORKING, min(stay.started, end), end)
+        begin = min(stay.started, end)
+        return Span(Phase.WORKING, begin, end if usual is None else min(begin + usual, end))
     return None
 
 

@@ -116,7 +116,13 @@ class TaskLine:
         self._phase, self._since = phase, at
 
     def _add(self, phase: Phase, until: float) -> None:
-        if until > self._since:
+        if until <= self._since:
+            return
+        last = self.spans[-1] if self.spans else None
+        # A stay at the server is divided later, so it remains a span of its own.
+        if last and phase is last.phase is not Phase.AT_SERVER and last.end == self._since:
+            self.spans[-1] = Span(phase, last.start, until)
+        else:
             self.spans.append(Span(phase, self._since, until))
 
     def retry(self, at: float, delay: float) -> None:

@@ -57,6 +57,35 @@ def test_a_worker_that_was_seen_at_work_had_the_request_from_then_on() -> None:
     assert phases(timeline.lines[0])[:2] == [(Phase.WAITING, 1.0, 4.0), (Phase.WORKING, 4.0, 6.0)]
 
 
+def test_one_that_was_seen_at_work_takes_the_usual_time() -> None:
+    timeline = timeline_of(
+        [
+            (0.0, "export_requested", {"task_id": 1}),
+            (2.0, "export_finished", {"task_id": 1, "seconds": 1.0, "ended_at": at_time(2.0)}),
+            REQUESTED,
+            (3.0, "export_started", {"task_id": 5}),
+            (8.0, "export_finished", {"task_id": 5, "seconds": None}),
+            DONE,
+        ]
+    )
+    assert phases(timeline.lines[0]) == [
+        (Phase.WAITING, 1.0, 3.0),
+        (Phase.WORKING, 3.0, 4.0),
+        (Phase.WAITING, 4.0, 9.0),
+    ]
+
+
+def test_work_that_begins_again_leaves_one_wait() -> None:
+    timeline = timeline_of(
+        [
+            (0.0, "task_started", {"task_id": 5, "name": "street"}),
+            (2.0, "task_started", {"task_id": 5, "name": "street"}),
+            (4.0, "task_done", outcome(5, failed=True)),
+        ]
+    )
+    assert phases(timeline.lines[0]) == [(Phase.WAITING, 0.0, 4.0)]
+
+
 def test_predicted_exports_follow_each_other_on_the_workers_that_were_seen() -> None:
     """One worker, two seconds an export: three that were requested at once end one by one."""
     timeline = timeline_of(
