@@ -80,20 +80,18 @@ class OnChangeCommand:
 
 async def _end(process: asyncio.subprocess.Process) -> None:
     """End a process and its children: ask first, then kill."""
-    _signal(process, signal.SIGTERM)
+    _signal(process, kill=False)
     try:
         async with asyncio.timeout(_SECONDS_TO_END):
             await process.wait()
     except (TimeoutError, asyncio.CancelledError):
-        if sys.platform != "win32":
-            _signal(process, signal.SIGKILL)
-        else:
-            process.kill()
+        _signal(process, kill=True)
+        await process.wait()
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _signal(process: asyncio.subprocess.Process, *, kill: bool) -> None:
     with contextlib.suppress(ProcessLookupError):
         if sys.platform == "win32":
             process.terminate()
         else:
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGTERM)

@@ -160,6 +160,26 @@ async def test_a_cancelled_command_ends_with_what_it_started(tmp_path: Path) -> 
         await until(lambda pid=pid: not is_running(pid))  # type: ignore[misc]  # bound early
 
 
+async def test_a_command_that_ignores_the_request_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asynccvat.commands.watch.on_change._SECONDS_TO_END", 0.05)
+    pid_file, script = tmp_path / "pid", tmp_path / "script.py"
+    script.write_text(
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"open({str(pid_file)!r} + '.tmp', 'w').write(str(os.getpid()))\n"
+        f"os.rename({str(pid_file)!r} + '.tmp', {str(pid_file)!r})\n"
+        "time.sleep(600)\n"
+    )
+    call = asyncio.ensure_future(ac.OnChangeCommand(f"{sys.executable} {script}")(change()))
+    await until(pid_file.exists)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert not is_running(int(pid_file.read_text("utf-8")))
+
+
 def is_running(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not waited for does not."""
     try:
