@@ -70,9 +70,11 @@ class Texts:
 
     Attributes:
         metavar: What stands for one of them in the help of the command line.
+        or_ids: Whether each may be an id instead, in run files a number.
     """
 
     metavar: str = "NAME"
+    or_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

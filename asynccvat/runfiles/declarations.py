@@ -27,9 +27,11 @@ from asynccvat.runfiles.value_types import (
     BooleanType,
     DateType,
     HeadersType,
+    IdType,
     IntegerType,
     JsonLogicType,
     ListType,
+    NameType,
     QuantityType,
     ScalarType,
     TextType,
@@ -59,11 +61,12 @@ NAMES = {
 
 _ID = IntegerType(1)
 _IDS = ListType(_ID, "[147, 150]", unique=True)
-_TEXTS_OR_ONE = ListType(ScalarType(), "[Street, Harbour]", or_one=True, unique=True)
-_IDS_OR_ONE = ListType(_ID, "[147, 150]", or_one=True, unique=True)
+_TEXTS_OR_ONE = ListType(TextType(), "[draft-*, old-*]", or_one=True, unique=True)
+_NAMES_OR_ONE = ListType(NameType(), "[Street, 5]", or_one=True, unique=True)
+_IDS_OR_ONE = ListType(IdType(), "[147, 200-299]", or_one=True, unique=True)
 
 
-def _type(option: Option) -> ValueType:
+def _type(option: Option) -> ValueType:  # noqa: PLR0911 - one for each kind
     """Return the type of an option's value in a run file."""
     match option.kind:
         case declarations.Switch():
@@ -74,8 +77,10 @@ def _type(option: Option) -> ValueType:
             return TextType(choices, may_be_empty=may_be_empty)
         case declarations.Folder():
             return TextType()
-        case declarations.Ids() | declarations.Texts():
-            return _IDS_OR_ONE if isinstance(option.kind, declarations.Ids) else _TEXTS_OR_ONE
+        case declarations.Ids():
+            return _IDS_OR_ONE
+        case declarations.Texts(or_ids=or_ids):
+            return _NAMES_OR_ONE if or_ids else _TEXTS_OR_ONE
         case declarations.Quantity(read=read, pattern=pattern):
             return QuantityType(read, pattern)
         case declarations.Moment():

@@ -16,9 +16,9 @@ from asynccvat.commands.restore.preparation import find_project
 from asynccvat.core.models import Task
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
-from asynccvat.core.selections.selection import Selection
+from asynccvat.core.selections.selection import Selection, check_prunable
 from asynccvat.core.specs import ExportSpec
-from asynccvat.errors import AsyncCvatError, Problem
+from asynccvat.errors import AsyncCvatError, ConfigError, Problem
 from asynccvat.runfiles.accounts import Account
 from asynccvat.runfiles.steps import (
     AnnotationsStep,
@@ -113,12 +113,20 @@ class _Check:
     async def _mirror(self, step: MirrorStep) -> None:
         if step.format is not None:
             await self._exporter(step, step.format)
+        try:
+            check_prunable(step.selection, prune=step.options.prune)
+        except ConfigError as error:
+            self._report(str(step.place), error)
         await self._selection(step, step.selection, may_be_gone=step.options.prune)
 
     async def _selection(
         self, step: RunFileStep, selection: Selection, *, may_be_gone: bool = False
     ) -> None:
-        """Check that the projects and tasks exist that a step selects by their ids."""
+        """Check that the projects and tasks exist that a step selects by their ids and names."""
+        if selection.projects:
+            names = Selection(projects=selection.projects)
+            question = partial(internals(self._client).resolved, names)
+            await self._ask(("projects", selection.projects), str(step.place), question)
         for project_id in selection.project_ids or ():
             await self.project(project_id, str(step.place_of(f"project {project_id}")))
         # With other criteria a task may be filtered out; with `prune` it may be gone.

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import yaml
 
 from asynccvat.core import quantities
+from asynccvat.core.selections.id_lists import read_ids
 from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import ConfigError
 from asynccvat.runfiles.nodes import FilePosition, NodeReader, described, tag
@@ -90,6 +91,28 @@ class IntegerType:
 
 
 @dataclass(frozen=True, slots=True)
+class IdType:
+    """An id, or a range of ids like `1-500`, which becomes a `range`."""
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON Schema of the type."""
+        text = {"type": "string", "pattern": r"^\s*\d+\s*-\s*\d+\s*$"}
+        return {"anyOf": [IntegerType(1).schema, text]}
+
+    def read(self, node: yaml.Node, reader: NodeReader, name: str) -> int | range | None:
+        """Read the value of a node."""
+        if tag(node) != "str" or "-" not in node.value:
+            return IntegerType(1).read(node, reader, name)
+        try:
+            (found,) = read_ids(node.value)
+        except ValueError as error:
+            reader.report(node, f"{name!r}: {error}")
+            return None
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class TextType:
     """A text; if there are `words`, one of them; as a path, no address."""
 
@@ -131,6 +154,22 @@ class TextType:
             )
             return None
         return str(node.value)
+
+
+@dataclass(frozen=True, slots=True)
+class NameType:
+    """A name, or an id as a number."""
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON Schema of the type."""
+        return {"anyOf": [TextType().schema, IntegerType(1).schema]}
+
+    def read(self, node: yaml.Node, reader: NodeReader, name: str) -> str | int | None:
+        """Read the value of a node."""
+        if tag(node) == "int":
+            return IntegerType(1).read(node, reader, name)
+        return TextType().read(node, reader, name)
 
 
 @dataclass(frozen=True, slots=True)

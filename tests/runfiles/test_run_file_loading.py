@@ -11,6 +11,7 @@ from typer.main import get_command
 
 import asynccvat as ac
 from asynccvat.cli import app
+from asynccvat.core.selections.id_lists import required
 from asynccvat.runfiles.declarations import MIRROR, PARAMETERS
 from asynccvat.runfiles.steps import DownloadStep, MirrorStep, UploadStep
 
@@ -217,6 +218,20 @@ def test_a_mirror_without_options_has_the_defaults_of_its_command() -> None:
     assert step.options == ac.MirrorOptions()
 
 
+def test_projects_are_named_and_ids_may_be_ranges() -> None:
+    step = only(
+        "- task: mirror\n"
+        "  parameters:\n"
+        "    {dest: x, project: [Street, 5], task_id: [7, 1-3], exclude: 'a*', limit: 2}\n"
+    )
+    assert step.selection == ac.Selection(
+        projects=["Street", 5], task_ids=(7, 1, 2, 3), exclude=["a*"], limit=2
+    )
+    assert required(step.selection.task_ids) == {7}
+    (problem,) = told("- {task: mirror, parameters: {dest: x, task_id: 3-1}}\n")
+    assert "'task_id': '3-1' ends before it begins. Write a range like 1-500." in problem
+
+
 @pytest.mark.parametrize("text", ['{"==": [{"var": "id"}, 1]}', "3"])
 def test_a_filter_may_be_its_text(text: str) -> None:
     source = f"- task: mirror\n  parameters:\n    dest: x\n    filter: '{text}'\n"
@@ -400,7 +415,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (23, "'concurrency' must be a whole number from 1 to 128 like 4"),
         (23, "'updated_since': the text 'lately' is neither a date nor an age."),
         (24, "'task' is missing: write one of download_cvat_tasks"),
-        (25, "'parameters' is missing: mirror takes dest, project_id"),
+        (25, "'parameters' is missing: mirror takes dest, project, project_id"),
         (26, "'server' must hold keys like 'url'"),
         (26, "'parameters' must hold keys like 'dest'"),
         (27, "a step must hold 'task' and 'parameters'"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.core.models import Task, TaskListing
@@ -34,6 +35,7 @@ class TargetSelection:
         state: Only jobs in this state.
         type: Only jobs of this type.
         ids: Only targets with these ids. None for all.
+        also: Tasks that are listed even if they were not updated since then.
     """
 
     target: TargetKind
@@ -42,6 +44,7 @@ class TargetSelection:
     state: str | None = None
     type: str | None = None
     ids: Collection[int] | None = None
+    also: Sequence[int] = ()
 
     @property
     def unfitting(self) -> str | None:
@@ -58,7 +61,12 @@ async def list_targets(client: CvatClient, wanted: TargetSelection) -> TaskListi
         AsyncCvatError: The server cannot be reached, or refuses the lists.
     """
     if wanted.target is TargetKind.TASK:
-        return await client.tasks(wanted.selection)
+        listing = await client.tasks(wanted.selection)
+        if not wanted.also:
+            return listing
+        also = replace(wanted.selection, updated_since=None, task_ids=wanted.also)
+        with warnings_to(_ignore):
+            return _together(listing, await client.tasks(also))
     selection = await internals(client).resolved(wanted.selection)
     wanted = replace(wanted, selection=selection)
     of_projects = wanted.target is TargetKind.PROJECT
@@ -69,6 +77,21 @@ async def list_targets(client: CvatClient, wanted: TargetSelection) -> TaskListi
     listed = tuple(task for task in listing.tasks if task.id in ids)
     missing = sorted(ids - {task.id for task in listed})
     return replace(listing, tasks=listed, missing=tuple(missing))
+
+
+def _ignore(_warning: str) -> None:
+    """Leave out why none of a few tasks is listed: it was deleted, or has left the selection."""
+
+
+def _together(listing: TaskListing, more: TaskListing) -> TaskListing:
+    """Join two lists of tasks, each task once."""
+    found = {task.id: task for task in (*more.tasks, *listing.tasks)}
+    return TaskListing(
+        tasks=tuple(found[task_id] for task_id in sorted(found)),
+        read_at=listing.read_at,
+        complete=listing.complete and more.complete,
+        unreadable=listing.unreadable + more.unreadable,
+    )
 
 
 async def _projects(client: CvatClient, wanted: TargetSelection) -> TaskListing:

@@ -7,8 +7,8 @@ plan out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
@@ -19,7 +19,7 @@ from asynccvat.core.models import TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.flavours import flattening
-from asynccvat.core.plans.mirror import Fetch, Plan, plan_mirror
+from asynccvat.core.plans.mirror import Fetch, FolderState, Plan, plan_mirror
 from asynccvat.core.plans.removals import (
     Presence,
     absence_notice,
@@ -27,6 +27,7 @@ from asynccvat.core.plans.removals import (
     left_notice,
 )
 from asynccvat.core.plans.targets import folder_name, task_of_folder
+from asynccvat.core.records.complete_runs import check_since_last_run, since_last_run
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Settled, Wanted, settle
 from asynccvat.core.selections.selection import Selection, check_prunable
@@ -45,18 +46,16 @@ async def settle_with(client: CvatClient, store: MirrorStore, wanted: Wanted) ->
         StoreError: The destination cannot be read.
     """
     check_prunable(wanted.selection, prune=wanted.options.prune)
+    check_since_last_run(wanted)
     remembered = await store.settings()
     wanted = wanted.with_selection(await internals(client).resolved(wanted.selection))
     format_name = wanted.given.format
     if format_name not in (None, remembered.format, *KNOWN_FORMATS):
         await internals(client).check_version()
         wanted = wanted.with_format(await internals(client).exporter(format_name))
-    return settle(
-        wanted,
-        remembered,
-        place=str(store.path),
-        bound=not await store.is_unused(),
-    )
+    bound = not await store.is_unused()
+    settled = settle(wanted, remembered, place=str(store.path), bound=bound)
+    return since_last_run(settled, await store.complete_runs.read())
 
 
 def describe_mirror(store: MirrorStore, settled: Settled) -> str:
@@ -83,54 +82,13 @@ async def prepare(
         state=options.state,
         type=options.type,
         ids=options.target_ids,
+        also=settled.also,
     )
-    listing_call = asyncio.ensure_future(list_targets(client, wanted))
-    try:
-        heads = await store.receipts()
-        # The listing will show which folders have to be checked. Until then all folders of this
-        # spec are checked, so that the disk works while the server does.
-        states = {}
-        if not options.trust_receipts:
-            candidates = await in_thread(_folders_to_check, heads, selection, spec, options)
-            states = await store.folder_states(candidates)
-        listing = await listing_call
-    finally:
-        listing_call.cancel()
-        cancelled = await wait_for_end(listing_call)
-        if not listing_call.cancelled():
-            # Retrieve its error, or asyncio logs it if the destination could not be read either.
-            listing_call.exception()
-        if cancelled is not None:
-            raise cancelled
+    listing, heads, states = await _read_both(client, store, wanted, settled)
     description = describe_mirror(store, settled)
     emit(DestinationSettled(description))
     emit(ListingRead(len(listing.tasks), listing.complete))
-    presence: dict[int, Presence] | None = {} if options.prune else None
-    absent: list[int] = []
-    left: list[int] = []
-    if listing.complete and options.target_ids is None and selection.limit is None:
-        gone = await in_thread(gone_candidates, listing, heads)
-        not_listed = [head.task_id for head in gone]
-        found = (task_of_folder(head.folder) for head in gone)
-        tasks_of_jobs = {task_id for task_id in found if task_id is not None}
-        if options.prune:
-            presence = await presence_of(
-                client,
-                not_listed,
-                selection,
-                folders=len(heads),
-                options=options,
-                target=spec.target,
-                tasks_of_jobs=tasks_of_jobs,
-            )
-        elif selection.task_ids is None:
-            absent = await absent_from_lists(
-                client, not_listed, selection, spec.target, tasks_of_jobs
-            )
-        if selection.task_ids is None and selection.updated_since is None:
-            # Those that this run alone leaves out have not left.
-            known = presence or dict.fromkeys(absent, Presence.ABSENT)
-            left = [one for one in not_listed if known.get(one) in (None, Presence.ELSEWHERE)]
+    seen = await _unlisted(client, listing, heads, settled)
     new_folders = await in_thread(_new_folders, listing, heads, spec, options)
     plan_ = await in_thread(
         plan_mirror,
@@ -140,8 +98,8 @@ async def prepare(
         options,
         states=states,
         unclaimed=await store.unclaimed(new_folders),
-        presence=presence,
-        absent=absent,
+        presence=seen.presence,
+        absent=seen.absent,
     )
     if plan_.of(Fetch):
         await internals(client).check_version()
@@ -156,7 +114,7 @@ async def prepare(
         )
     said = (
         absence_notice(plan_.absent, spec.target),
-        left_notice(spec.target, left),
+        left_notice(spec.target, seen.left),
         flattening(plan_, spec),
     )
     warnings = tuple([text for text in said if text is not None])
@@ -169,6 +127,89 @@ async def prepare(
         )
     )
     return plan_
+
+
+async def _read_both(
+    client: CvatClient, store: MirrorStore, wanted: TargetSelection, settled: Settled
+) -> tuple[TaskListing, Mapping[int, ReceiptHead], Mapping[int, FolderState]]:
+    """Read the server's list and the destination's receipts and folders at the same time."""
+    options = settled.options
+    listing_call = asyncio.ensure_future(list_targets(client, wanted))
+    try:
+        heads = looked_at = await store.receipts()
+        # The listing will show which folders have to be checked. Until then all folders of this
+        # spec are checked, so that the disk works while the server does.
+        states: Mapping[int, FolderState] = {}
+        if settled.is_recent and not options.prune:
+            listed = {task.id for task in (await listing_call).tasks}
+            looked_at = {one: head for one, head in heads.items() if one in listed}
+        if not options.trust_receipts:
+            candidates = await in_thread(
+                _folders_to_check, looked_at, settled.selection, settled.spec, options
+            )
+            states = await store.folder_states(candidates)
+        return await listing_call, heads, states
+    finally:
+        listing_call.cancel()
+        cancelled = await wait_for_end(listing_call)
+        if not listing_call.cancelled():
+            # Retrieve its error, or asyncio logs it if the destination could not be read either.
+            listing_call.exception()
+        if cancelled is not None:
+            raise cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class _Unlisted:
+    """What is known of mirrored targets that are not listed.
+
+    Attributes:
+        presence: Where each is; None if nothing is removed.
+        absent: Those that no list has.
+        left: Those that have left the selection.
+    """
+
+    presence: dict[int, Presence] | None
+    absent: Sequence[int] = ()
+    left: Sequence[int] = ()
+
+
+async def _unlisted(
+    client: CvatClient,
+    listing: TaskListing,
+    heads: Mapping[int, ReceiptHead],
+    settled: Settled,
+) -> _Unlisted:
+    """Ask for the mirrored targets that are not listed, as far as the run needs that."""
+    selection, options, target = settled.selection, settled.options, settled.spec.target
+    presence: dict[int, Presence] | None = {} if options.prune else None
+    if not listing.complete or options.target_ids is not None or selection.limit is not None:
+        return _Unlisted(presence)
+    if settled.is_recent and not options.prune:
+        return _Unlisted(None)  # nearly all are unlisted, and to ask for them would cost most
+    gone = await in_thread(gone_candidates, listing, heads)
+    not_listed = [head.task_id for head in gone]
+    found = (task_of_folder(head.folder) for head in gone)
+    tasks_of_jobs = {task_id for task_id in found if task_id is not None}
+    absent: list[int] = []
+    left: list[int] = []
+    if options.prune:
+        presence = await presence_of(
+            client,
+            not_listed,
+            selection,
+            folders=len(heads),
+            options=options,
+            target=target,
+            tasks_of_jobs=tasks_of_jobs,
+        )
+    elif selection.task_ids is None:
+        absent = await absent_from_lists(client, not_listed, selection, target, tasks_of_jobs)
+    if selection.task_ids is None and selection.updated_since is None:
+        # Those that this run alone leaves out have not left.
+        known = presence or dict.fromkeys(absent, Presence.ABSENT)
+        left = [one for one in not_listed if known.get(one) in (None, Presence.ELSEWHERE)]
+    return _Unlisted(presence, absent, left)
 
 
 def _folders_to_check(

@@ -32,6 +32,7 @@ from asynccvat.core.plans.mirror import (
     longest_first,
 )
 from asynccvat.core.plans.targets import JobAsTask
+from asynccvat.core.records.complete_runs import CompleteRun, complete_run
 from asynccvat.core.records.remembered import Settled, Wanted, settle
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
@@ -137,6 +138,7 @@ class MirrorRun:
     ) -> AsyncCvatError | None:
         """Make the plan and carry it out. Returns the error that stopped it, if any did."""
         options = settled.options
+        began = self._client.server_date
         plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
         self._tasks_of_jobs = {
             task.id: task.task_id for task in plan_.listing.tasks if isinstance(task, JobAsTask)
@@ -195,12 +197,11 @@ class MirrorRun:
         await _note_failures(
             store, failed_before, frozenset(fetched), report, stopped_by=dispatcher.stopped_by
         )
-        if dispatcher.stopped_by is None and plan_.guard is None:
-            for removal in plan_.of(Remove):
-                failure = await self._remove(removal, store, report)
-                if isinstance(failure, OF_EVERY_TASK):
-                    return failure
-        return dispatcher.stopped_by
+        stopped_by = dispatcher.stopped_by or await self._remove_all(plan_, store, report)
+        if stopped_by is not None or self._is_repair:
+            return stopped_by
+        await _note_complete(store, complete_run(settled, plan_, report.outcomes, began), report)
+        return None
 
     async def _settle(self, store: MirrorStore) -> Settled:
         if self._is_repair:
@@ -227,6 +228,16 @@ class MirrorRun:
             ),
             report,
         )
+        return None
+
+    async def _remove_all(
+        self, plan_: Plan, store: MirrorStore, report: ReportBuilder
+    ) -> AsyncCvatError | None:
+        """Remove what is gone, unless a guard refuses it. Returns the error that stopped it."""
+        for removal in plan_.of(Remove) if plan_.guard is None else ():
+            failure = await self._remove(removal, store, report)
+            if isinstance(failure, OF_EVERY_TASK):
+                return failure
         return None
 
     async def _remove(
@@ -304,6 +315,18 @@ async def _note_failures(
     failed = {outcome.task_id for outcome in report.outcomes if not outcome.ok}
     try:
         await store.failures.write((before - ended) | (failed & fetched))
+    except StoreError as error:
+        report.warn(str(error))
+
+
+async def _note_complete(
+    store: MirrorStore, complete: CompleteRun | None, report: ReportBuilder
+) -> None:
+    """Note a complete run, from whose start on a later run may look for changes."""
+    if complete is None:
+        return
+    try:
+        await store.complete_runs.write(complete)
     except StoreError as error:
         report.warn(str(error))
 

@@ -25,6 +25,7 @@ from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import trees
+from asynccvat.store.complete_runs import COMPLETE_RUN_NAME
 from asynccvat.store.failures import FAILED_NAME
 from asynccvat.store.history import HISTORY
 from asynccvat.store.identity import (
@@ -51,7 +52,8 @@ from asynccvat.store.opening import GITIGNORE, find_layout
 _OURS = frozenset(
     {
         *("archives", HISTORY, IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
-        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE, FAILED_NAME, LAST_RUN_NAME),
+        *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE),
+        *(FAILED_NAME, LAST_RUN_NAME, COMPLETE_RUN_NAME),
     }
 )
 _PART = ".part"

@@ -98,6 +98,8 @@ class MirrorOptions(FetchOptions):
         break_lock: Take over the destination's lock, although its owner cannot be asked.
         change: Change what the destination remembers to what this run is given.
         everything: Mirror all tasks, although the destination remembers a selection.
+        since_last_run: Only the tasks that were updated since the last complete run began, and
+            those that it did not finish. Without such a run, all tasks.
         default_project_id: The project to select where neither the selection nor the destination
             says which tasks.
         target_ids: Only the projects or jobs with these ids, in this run alone. None for all.
@@ -188,6 +190,13 @@ class MirrorOptions(FetchOptions):
         False,
         "--everything",
         "All tasks, although DEST remembers a selection. Needs --change.",
+        Switch(),
+        group=SELECTION,
+    )
+    since_last_run: bool = option(
+        False,
+        "--since-last-run",
+        "Those updated since the last complete run began, and those that failed in it.",
         Switch(),
         group=SELECTION,
     )

@@ -150,6 +150,7 @@ class Settled:
         spec: Format and images.
         options: The options, with every remembered one filled in.
         remembered: What the destination remembers from now on.
+        also: Tasks of this run that were perhaps not updated.
         ignored_project: The project of the settings, if the destination remembers another
             selection, which counts for more.
     """
@@ -158,13 +159,23 @@ class Settled:
     spec: ExportSpec
     options: MirrorOptions
     remembered: Remembered
+    also: tuple[int, ...] = ()
     ignored_project: int | None = None
+
+    @property
+    def is_recent(self) -> bool:
+        """Whether this run looks only at what changed since the last complete one."""
+        return self.options.since_last_run and self.selection.updated_since is not None
 
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
         text = remembered_in_words(self.remembered)
         if narrowed := narrowed_in_words(self.selection):
             text += f"; this run: {narrowed}"
+        if self.also:
+            text += f", and {len(self.also)} that the last run did not finish"
+        elif self.options.since_last_run and not self.is_recent:
+            text += "; this run: all, as no complete run with these settings is noted"
         if self.ignored_project is not None:
             text += f"; project {self.ignored_project} of the settings is ignored"
         return text

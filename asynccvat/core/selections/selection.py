@@ -155,7 +155,7 @@ class Selection(_ListFilter):
         None,
         "--project",
         "Tasks of this project, by its exact name or its id.",
-        Texts(metavar="NAME"),
+        Texts(or_ids=True),
         group=SELECTION,
     )
     project_ids: Sequence[int] | None = option(
@@ -179,7 +179,7 @@ class Selection(_ListFilter):
         None,
         "--exclude",
         "Not the tasks with this name, exact or with wildcards.",
-        Texts(metavar="NAME"),
+        Texts(),
         group=SELECTION,
     )
     owner: str | None = option(
@@ -249,7 +249,7 @@ class ProjectSelection(_ListFilter):
         None,
         "--exclude",
         "Not the projects with this name, exact or with wildcards.",
-        Texts(metavar="NAME"),
+        Texts(),
         group=SELECTION,
     )
     owner: str | None = option(
@@ -294,7 +294,7 @@ class JobSelection(_ListFilter):
         None,
         "--project",
         "Jobs of this project, by its exact name or its id.",
-        Texts(metavar="NAME"),
+        Texts(or_ids=True),
         group=SELECTION,
     )
     project_ids: Sequence[int] | None = option(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from asynccvat.core.declarations import Option, Switch, Texts, declared_options, make_options
 from asynccvat.core.options.transfer import DEFAULT_PREFIX
 from asynccvat.core.paths import task_folder_name
+from asynccvat.core.selections.id_lists import IdList
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import ConfigError
 from asynccvat.runfiles.mappings import Section
@@ -29,11 +30,11 @@ class NamedPositions:
 
     found: dict[int | str, FilePosition] = field(default_factory=dict)
 
-    def ids(self, section: Section, key: str) -> tuple[int, ...]:
+    def ids(self, section: Section, key: str) -> IdList:
         """Return the ids of a key, and remember their positions."""
         items = section.values.get(key, [])
         self.found.update(items)
-        return tuple(value for value, _ in items)
+        return IdList.of(value for value, _ in items)
 
 
 class StepContext:
@@ -63,8 +64,9 @@ class StepContext:
         try:
             return Selection(**given), places
         except ConfigError as error:
-            # The types have checked all other values; only the filter is checked here.
-            self.reader.report(section.entries["filter"].value, error.message)
+            # The types have checked all other values, except empty names.
+            key = next(key for key in ("filter", "project", "exclude") if key in section.entries)
+            self.reader.report(section.entries[key].value, error.message)
             return None, places
 
     def options(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from asynccvat.commands.delete.plan_file import read_plan
 from asynccvat.core.options.delete import DeleteOptions, check_selection
 from asynccvat.core.plans.delete import check_same_target
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import ConfigError, EarlierStepError, Problem
 from asynccvat.runfiles.building.context import StepContext, path_of
@@ -67,7 +68,7 @@ def _unconfirmed(step: DeletionStep) -> Iterator[str]:
     key, ids = "task_id", step.selection.task_ids
     if step.options.projects:
         key, ids = "project_id", step.selection.project_ids
-    if step.plan is None and not ids:
+    if step.plan is None and not (ids and len(required(ids)) == len(set(ids))):
         yield (
             "this deletion would find others when the file is run again. Name the "
             f"{step.options.target.plural} by {key!r}, or give 'plan' with the file that "
