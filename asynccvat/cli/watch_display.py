@@ -152,10 +152,11 @@ class WatchDisplay:
         if status.is_up_to_date and status.up_to_date_at is not None:
             ago = (now - status.up_to_date_at).total_seconds()
             parts.insert(0, f"up to date {duration_text(round(max(ago, 0)))} ago")
-        elif status.rounds:
-            parts.insert(0, f"not up to date: {printable(status.problem)}")
         if status.tasks:
             parts.append(counted(status.tasks, "task"))
+        if status.rounds and not status.is_up_to_date:
+            # Last, since a narrow terminal cuts it.
+            parts.append(f"not up to date: {printable(status.problem)}")
         line = "; ".join(parts)
         return Text(f"{status.destination}: {line}", style="dim", no_wrap=True, overflow="ellipsis")
 

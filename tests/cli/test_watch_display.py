@@ -79,7 +79,9 @@ def test_the_status_line_says_when_the_next_look_is() -> None:
 def test_the_status_line_says_why_the_mirror_is_not_up_to_date() -> None:
     failing = replace(STATUS, failing={3: TaskFailure(task_id=3, name="n", message="no")})
     line = status_line(failing.after(ended(failed=1), NOW))
-    assert line.startswith("data: not up to date: 1 task failed and will be tried again; waiting")
+    assert line == (
+        "data: waiting; 40 tasks; not up to date: 1 task failed and will be tried again"
+    )
 
 
 def test_the_status_line_counts_what_is_mirrored() -> None:
