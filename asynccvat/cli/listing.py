@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -191,6 +189,8 @@ class Listing(Generic[T]):
     def _column(self, title: str, option: str) -> Column[T]:
         if title in self._by_title:
             return self._by_title[title]
+        import difflib  # noqa: PLC0415 - the start-up of commands stays light
+
         near = difflib.get_close_matches(title, self._by_title, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise typer.BadParameter(
@@ -199,6 +199,8 @@ class Listing(Generic[T]):
         )
 
     def _write_csv(self, items: Sequence[T]) -> None:
+        import csv  # noqa: PLC0415 - the start-up of commands stays light
+
         rows = [[_plain(column.value(item)) for column in self._shown] for item in items]
         for row in [[column.title for column in self._shown], *rows]:
             line = io.StringIO()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 from asynccvat.cli import output
@@ -70,6 +69,8 @@ def text(name: str) -> str:
 
 
 def _read(name: str) -> str:
+    from importlib.resources import files  # noqa: PLC0415 - the start-up of commands stays light
+
     return (files("asynccvat.cli.help") / "texts" / f"{name}.md").read_text("utf-8")
 
 
