@@ -244,9 +244,15 @@ class QueueStalled:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A warning about the run."""
+    """A warning about the run.
+
+    Attributes:
+        message: The warning.
+        is_refusal: Whether a guard refused what was planned: the report's `guard` says why.
+    """
 
     message: str
+    is_refusal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
@@ -19,10 +18,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from asynccvat.cli.alike import AlikeFailures
 from asynccvat.cli.messages import messages
 from asynccvat.cli.progress import Progress
 from asynccvat.events import Event, RunFinished, ServerUnreachable, TaskDone, Warned
-from asynccvat.progress import cause_key
 
 LINES_EVERY_SECONDS = 5.0
 """Seconds between two lines of progress at first, if stderr is no terminal."""
@@ -38,9 +37,6 @@ REFRESHES_A_SECOND = 5
 
 MOST_LINES = 6
 """The most lines that progress takes on a terminal."""
-
-MOST_FAILURES_ALIKE = 3
-"""So many failures for one cause get a line on a terminal while the run goes on."""
 
 _BAR_WIDEST, _BAR_NARROWEST = 30, 6
 
@@ -133,6 +129,7 @@ class QuietDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._alike = AlikeFailures("the report (--report-json) names them", of_plans=True)
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +145,7 @@ class QuietDisplay:
     def on_event(self, event: Event) -> None:
         """Write the messages of an event, if it is about a failure or a warning."""
         if isinstance(event, TaskDone | RunFinished | Warned):
-            for line in messages(event, verbose=False):
+            for line in self._alike.limited(event, messages(event, verbose=False)):
                 self.say(line)
 
     def say(self, line: str) -> None:
@@ -176,6 +173,7 @@ class LineDisplay:
         self._clock = clock
         self._every = every
         self._began = self._said = clock()
+        self._alike = AlikeFailures("the summary counts them", of_plans=True)
         self.counts = counts(self._said)
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -198,7 +196,8 @@ class LineDisplay:
         """Count an event; write its messages, and progress if it is time."""
         with self._lock:
             self.counts.apply(event, self._clock())
-        for line in messages(event, verbose=self._verbose):
+        lines = messages(event, verbose=self._verbose)
+        for line in lines if self._verbose else self._alike.limited(event, lines):
             self.say(line)
         self._say_progress()
 
@@ -246,7 +245,7 @@ class BarDisplay:
         self.counts = counts(clock())
         # Another thread draws what the events change.
         self._lock = threading.Lock()
-        self._failures: Counter[str] = Counter()
+        self._alike = AlikeFailures("the summary counts them")
         self._height = 0
         self._live = Live(
             console=console,
@@ -273,28 +272,16 @@ class BarDisplay:
         """Count an event; another thread draws the bar."""
         with self._lock:
             self.counts.apply(event, self._clock())
-        if isinstance(event, ServerUnreachable) or self._is_one_of_many(event):
+        if isinstance(event, ServerUnreachable):
             return  # a line that changes says it
-        for line in messages(event, verbose=self._verbose):
+        lines = messages(event, verbose=self._verbose)
+        for line in lines if self._verbose else self._alike.limited(event, lines):
             self.say(line)
 
     def say(self, line: str) -> None:
         """Write one line above the bar."""
         style = "red" if line.startswith("failed:") else "yellow"
         self._console.print(Text(line, style=style), soft_wrap=True)
-
-    def _is_one_of_many(self, event: Event) -> bool:
-        """Whether an event is a failure of which enough alike were shown.
-
-        The number of failures goes on, and the summary has them all.
-        """
-        if not isinstance(event, TaskDone) or event.outcome.ok or self._verbose:
-            return False
-        key = cause_key(event.outcome)
-        self._failures[key] += 1
-        if self._failures[key] == MOST_FAILURES_ALIKE + 1:
-            self.say("failed: more for the same cause; the summary counts them.")
-        return self._failures[key] > MOST_FAILURES_ALIKE
 
     def _render(self) -> Group:
         with self._lock:

@@ -69,7 +69,8 @@ def _of_the_run(event: Event) -> Iterator[str]:
         case DestinationSettled(description=description):
             yield printable(description)
         case Warned():
-            yield f"warning: {printable(event.message)}"
+            word = "Refused" if event.is_refusal else "warning"
+            yield f"{word}: {printable(event.message)}"
         case ServerPaused():
             yield f"the server asks for a pause of {span(event.seconds)}"
         case ServerUnreachable():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-_NUMBER = re.compile(r"[0-9][0-9.,:]*")
+# A number, or what stands for an own one.
+_NUMBER = re.compile(r"([0-9](?:[0-9.,:]*[0-9])?|\.\.\.)")
 
 
 def common_cause(message: str, *, target: str, id_: int, own: Iterable[str | None]) -> str:
@@ -25,6 +26,17 @@ def common_cause(message: str, *, target: str, id_: int, own: Iterable[str | Non
         message = re.sub(rf"\b({target}) {id_}\b", r"the \1", message, flags=re.IGNORECASE)
         message = re.sub(rf"\b{id_}\b", "...", message)
     return message
+
+
+def shared_words(messages: Sequence[str]) -> str:
+    """Return what messages of one cause share: a number in which they differ becomes `...`."""
+    first, *others = [_NUMBER.split(message) for message in dict.fromkeys(messages)]
+    if any(len(other) != len(first) for other in others):
+        return messages[0]
+    return "".join(
+        part if all(part == other[place] for other in others) else "..."
+        for place, part in enumerate(first)
+    )
 
 
 def cause_key(kind: str, target: str, common: str) -> str:

@@ -38,7 +38,7 @@ def group_failures(outcomes: Iterable[TaskOutcome]) -> tuple[FailureGroup, ...]:
             groups.setdefault(cause_key(outcome), []).append(outcome)
     found = [
         FailureGroup(
-            _common(some[0]) if len(some) > 1 else some[0].failure,
+            causes.shared_words(list(map(_common, some))) if len(some) > 1 else some[0].failure,
             some[0].target,
             tuple(some),
         )

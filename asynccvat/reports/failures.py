@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from asynccvat.core.causes import cause_key, common_cause
+from asynccvat.core.causes import cause_key, common_cause, shared_words
 from asynccvat.reports.timeline import TaskLine
 
 
@@ -42,7 +42,7 @@ def failure_groups(lines: Iterable[TaskLine]) -> list[FailureGroup]:
     found = []
     for some in groups.values():
         error, message = failure_of(some[0])
-        common = _common(some[0]) if len(some) > 1 else message
+        common = shared_words(list(map(_common, some))) if len(some) > 1 else message
         found.append(FailureGroup(error, common, tuple(some)))
     return sorted(found, key=lambda group: len(group.lines), reverse=True)
 

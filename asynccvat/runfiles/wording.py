@@ -62,8 +62,8 @@ def reworded_event(event: Event, task: str) -> Event:
             return TaskDone(_outcome(outcome, task))
         case RunFinished(report=report):
             return RunFinished(_report(report, task))
-        case Warned(message=message):
-            return Warned(in_keys(message, task))
+        case Warned():
+            return replace(event, message=in_keys(event.message, task))
         case Retrying() | ServerUnreachable():
             return replace(event, error=in_keys(event.error, task))
         case _:

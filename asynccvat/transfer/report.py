@@ -73,12 +73,12 @@ class ReportBuilder:
         self.outcomes.append(outcome)
         self._run.emit(TaskDone(outcome))
 
-    def warn(self, message: str) -> None:
-        """Note a warning about the run. The same one is told once."""
+    def warn(self, message: str, *, is_refusal: bool = False) -> None:
+        """Note a warning about the run, or why a guard refused a part of it. Each is told once."""
         if message in self._warnings:
             return
         self._warnings.append(message)
-        self._run.emit(Warned(message))
+        self._run.emit(Warned(message, is_refusal))
 
     async def during(self, work: Awaitable[AsyncCvatError | None]) -> None:
         """Await the run's work, and write the report however it ends.

@@ -71,8 +71,15 @@ def test_a_removal_needs_its_number(copies: Copies) -> None:
     copies.old.delete_task(2)
     refused = copies("--prune", "--dry-run")
     assert refused.code == 5
-    assert "Give --expect 1 if that is right" in refused.err
-    assert copies("--prune").code == 5
+    guard = (
+        "Refused: no copy is removed: 1 copy would go, and --expect is missing. Give --expect 1 if "
+        "that is right."
+    )
+    assert guard in refused.err.splitlines()
+    ended = copies("--prune")
+    assert ended.code == 5
+    assert guard in ended.err.splitlines()
+    assert "warning: no copy" not in ended.err
     removed = copies("--prune", "--expect", "1", "--json")
     assert removed.code == 0
     assert removed.json["counts"] == {"kept": 2, "removed": 1}
@@ -85,8 +92,10 @@ def test_a_changed_copy_fails_with_code_1(copies: Copies) -> None:
     copies.new.edit_task(copy)
     refused = copies("-q")
     assert refused.code == 1
-    assert "and so did its copy at the target: its annotations changed." in refused.err
-    assert f"It is task {copy} of the target." in refused.err
+    assert (
+        f"and so did its copy at the target: its annotations changed (id {copy} at the target). "
+        "Look at both; --overwrite replaces the copy."
+    ) in refused.err
     planned = copies("--dry-run")
     assert "1 to refuse" in planned.err
     assert f"refuse\t1\tedited\t{copy}\t\tstreet-00001" in planned.out
@@ -115,7 +124,17 @@ def test_tasks_that_are_there_already_are_explained_once(copies: Copies, tmp_pat
     planned = copies("--dry-run")
     assert f"refuse\t1\texisting at the target\t\t{copy}\tstreet-00001\n" in planned.out
     assert planned.err.count("refused: tasks 1, 2, 3: the target has a task of the same name") == 1
-    assert "It is task 1 of the target." in copies().err
+    ended = copies()
+    assert (
+        f"failed: cannot copy task 1: the target has a task of the same name, subset and frames, "
+        f"which is not in this copy's journal (id {copy} at the target). Give the --state of the "
+        "copy that made it, or --duplicate to have two."
+    ) in ended.err.splitlines()
+    assert (
+        "  3 tasks (1, 2, 3): cannot copy the task: the target has a task of the same name, subset "
+        "and frames, which is not in this copy's journal (id ... at the target). Give the "
+        "--state of the copy that made it, or --duplicate to have two."
+    ) in ended.out.splitlines()
 
 
 def test_the_tasks_that_failed_are_copied_again(copies: Copies, tmp_path: Path) -> None:

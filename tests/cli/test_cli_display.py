@@ -12,11 +12,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from asynccvat import errors, events
+from asynccvat.cli.alike import MOST_FAILURES_ALIKE
 from asynccvat.cli.display import (
-    MOST_FAILURES_ALIKE,
     MOST_LINES,
     BarDisplay,
     LineDisplay,
+    QuietDisplay,
     display,
 )
 from asynccvat.cli.messages import messages
@@ -40,8 +41,8 @@ def done(task_id: int, action: Action = Action.FETCHED, **rest: Any) -> events.T
     return events.TaskDone(TaskOutcome(task_id=task_id, action=action, reason="new", **rest))
 
 
-def failed(task_id: int, message: str) -> events.TaskDone:
-    return done(task_id, Action.FAILED, error=errors.ExportFailedError(message))
+def failed(task_id: int, message: str, step: str | None = None) -> events.TaskDone:
+    return done(task_id, Action.FAILED, error=errors.ExportFailedError(message, step=step))
 
 
 def written_to(console: Console) -> str:
@@ -435,6 +436,32 @@ def test_a_low_terminal_gets_as_many_lines_as_it_has() -> None:
         shown.on_event(events.TransferStarted(number, 4096, 0))
     clock.now += 60
     assert len(drawn(shown, console)) == 2
+
+
+def test_of_what_a_plan_refused_for_one_cause_each_display_shows_the_first() -> None:
+    clock, lines, quiet, verbose = Clock(), pipe(), pipe(), pipe()
+    shows = (
+        LineDisplay(lines, clock=clock),
+        QuietDisplay(quiet),
+        LineDisplay(verbose, verbose=True, clock=clock),
+    )
+    for shown in shows:
+        for number in range(1, 11):
+            shown.on_event(failed(number, f"cannot copy task {number}: it is there.", step="plan"))
+    for written in map(written_to, (lines, quiet)):
+        assert written.count(": it is there.") == MOST_FAILURES_ALIKE
+    assert written_to(lines).endswith("failed: more for the same cause; the summary counts them.\n")
+    assert written_to(quiet).endswith(
+        "failed: more for the same cause; the report (--report-json) names them.\n"
+    )
+    assert written_to(verbose).count(": it is there.") == 10
+
+
+def test_a_guard_is_a_refusal_and_no_warning() -> None:
+    refused = events.Warned("no copy is removed: --expect is missing.", is_refusal=True)
+    assert list(messages(refused, verbose=False)) == [
+        "Refused: no copy is removed: --expect is missing."
+    ]
 
 
 def test_of_many_failures_alike_a_terminal_shows_the_first_and_a_pipe_all() -> None:

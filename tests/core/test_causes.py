@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asynccvat.core.causes import cause_key, common_cause
+from asynccvat.core.causes import cause_key, common_cause, shared_words
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,18 @@ def test_messages_that_differ_in_numbers_have_one_cause() -> None:
     first, second = (cause_key("X", "task", f"took {n} s") for n in ("1.5", "20:00"))
     assert first == second
     assert first != cause_key("Y", "task", "took 1.5 s")
+
+
+@pytest.mark.parametrize(
+    ("messages", "shared"),
+    [
+        (["it has 3 issues"], "it has 3 issues"),
+        (["task 7 of 9 is there. Stop."] * 2, "task 7 of 9 is there. Stop."),
+        (["it is task 7, of 9.", "it is task 8, of 9."], "it is task ..., of 9."),
+        (["a 1.5 b", "a 2 b"], "a ... b"),
+        (["it is task ... now", "it is task 8 now"], "it is task ... now"),
+        (["a1b", "a#b"], "a1b"),
+    ],
+)
+def test_numbers_that_differ_are_left_out(messages: list[str], shared: str) -> None:
+    assert shared_words(messages) == shared

@@ -32,7 +32,7 @@ def test_failures_are_grouped_by_cause_the_most_frequent_first() -> None:
     ]
     first, second = group_failures(outcomes)
     assert (first.cause, first.ids) == ("cannot export the task: no data", (4, 9, 17))
-    assert (second.cause, second.ids) == ("'a.xml' is cut short after 17 bytes", (1, 2))
+    assert (second.cause, second.ids) == ("'a.xml' is cut short after ... bytes", (1, 2))
     assert group_failures(()) == ()
 
 

@@ -180,7 +180,7 @@ class BackupRun:
         if guards:
             run.plan = replace(plan, guard=" ".join(guards))
             for guard in guards:
-                report.warn(guard)
+                report.warn(guard, is_refusal=True)
         return None
 
 

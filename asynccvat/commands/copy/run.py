@@ -162,7 +162,7 @@ def _warn_of(plan: CopyPlan, report: ReportBuilder) -> None:
             "or cannot be read. The listed tasks are copied, and no copy is removed. Run again."
         )
     if plan.guard is not None:
-        report.warn(plan.guard)
+        report.warn(plan.guard, is_refusal=True)
     for warning in plan.warnings:
         report.warn(warning)
 
@@ -175,11 +175,9 @@ def _refused(refusal: RefuseCopy) -> AsyncCvatError:
             task_id=refusal.task_id,
             step="list",
         )
-    at = refusal.copy if refusal.existing is None else refusal.existing
     what = "task" if refusal.is_removal else "cannot copy task"
-    which = "" if at is None else f" It is task {at} of the target."
     return CopyError(
-        f"{what} {refusal.task_id}: {refusal.detail}.{which}",
+        f"{what} {refusal.task_id}: {refusal.named_detail}.",
         task_id=refusal.task_id,
         step="plan",
     )

@@ -96,7 +96,7 @@ class DeleteRun:
             run.emit(ListingRead(len(plan.steps), complete))
             run.emit(_planned(plan))
             if plan.guard is not None:
-                report.warn(plan.guard)
+                report.warn(plan.guard, is_refusal=True)
                 return None
             # What was seen first decides, not what this run has just read.
             first = plan if self._seen is None else self._seen

@@ -340,7 +340,7 @@ def _warn_of(plan_: Plan, report: ReportBuilder) -> None:
             "again for the rest."
         )
     if plan_.guard is not None:
-        report.warn(plan_.guard)
+        report.warn(plan_.guard, is_refusal=True)
     for warning in plan_.warnings:
         report.warn(warning)
 

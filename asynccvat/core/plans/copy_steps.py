@@ -148,6 +148,14 @@ class RefuseCopy(msgspec.Struct, frozen=True):
     existing: int | None = None
     is_removal: bool = False
 
+    @property
+    def named_detail(self) -> str:
+        """Why, with the id at the target before what to do."""
+        at = self.copy if self.existing is None else self.existing
+        cause, dot, then = self.detail.rpartition(". ")
+        which = "" if at is None else f" (id {at} at the target)"
+        return f"{cause}{which}. {then}" if dot else f"{then}{which}"
+
 
 class SkipCopy(msgspec.Struct, frozen=True):
     """Do nothing: the task cannot be copied yet."""
