@@ -24,8 +24,8 @@ def check_trust(layers: Sequence[Layer], of_file: Layer, file: Path) -> None:
 
     Raises:
         ConfigError: The file names the server for another place's secret. Or it changes the check
-            of certificates or the proxy for a server that another place names, or for the token of
-            a saved login.
+            of certificates or the proxy for a server that another place names, or for a secret of
+            another place.
     """
     values = combined(layers)
     url = values.get("url")
@@ -54,11 +54,10 @@ def check_trust(layers: Sequence[Layer], of_file: Layer, file: Path) -> None:
                 f"{value.place}: `{name}` is for the server that this file names, not for that of "
                 f"{url.place}. {instead}"
             )
-        login = layers[-1]
-        token = values.get("token")
-        agreed = name in login and login[name].text == value.text
-        if token is not None and token is login.get("token") and not agreed:
+        agreed = name in layers[-1] and layers[-1][name].text == value.text
+        others = [key for key in sorted(SECRETS & values.keys()) if values[key] != of_file.get(key)]
+        if others and not agreed:
             raise ConfigError(
-                f"{value.place}: `{name}` would decide who can read the token of {token.place}, "
-                f"and this file may come from somebody else. {instead}"
+                f"{value.place}: `{name}` would decide who can read the {others[0]} of "
+                f"{values[others[0]].place}, and this file may come from somebody else. {instead}"
             )

@@ -135,6 +135,11 @@ def test_a_file_that_is_only_found_decides_not_who_reads_a_login_s_token(
         f"{path}, line 2: `{key}` would decide who can read the token of the login 'lab' in "
     )
     assert used(tmp_path, files, destination, config=path) == "token.of-lab"
+    variables = {"CVAT_URL": URL, "CVAT_ACCESS_TOKEN": "a.secret"}
+    with pytest.raises(ConfigError, match=f"`{key}` would decide who can read the token of the en"):
+        used(tmp_path, files, destination, environment=variables)
+    write(tmp_path, f"url: {URL}\ntoken: own\n{line}", "data/server.yaml")
+    assert used(tmp_path, files, destination) == "own"
 
 
 def test_a_file_may_say_of_certificates_what_the_login_says(

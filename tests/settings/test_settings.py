@@ -351,7 +351,12 @@ def test_a_file_that_was_only_found_weakens_no_other_server(
     )
     assert load(tmp_path, url=URL, token="t", config=path).verify is not True
     write(tmp_path, f"url: {URL}\n{line}\n")
-    assert load(tmp_path, url=URL, token="t").verify is not True
+    assert load(tmp_path, url=URL, username="ann").verify is not True
+    write(tmp_path, f"url: {URL}\ntoken: own\n{line}\n")
+    assert load(tmp_path, url=URL).verify is not True
+    write(tmp_path, f"url: {URL}\n{line}\n")
+    with pytest.raises(ConfigError, match=f"`{name}` would decide who can read the token of --tok"):
+        load(tmp_path, url=URL, token="t")
     write(tmp_path, "insecure: no\n")
     assert load(tmp_path, url=URL, token="t").verify is True
 
