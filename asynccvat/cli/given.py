@@ -13,8 +13,9 @@ import typer
 from asynccvat.cli.typed import TypedCommand
 
 _SECRET = re.compile(r"password|token|header|secret|client-(cert|key)|proxy", re.IGNORECASE)
-# The user and password of an address, and its query, which may be signed.
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@|(?<=://)([^?\s]*)\?\S*")
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+# It may be a signature.
+_QUERY = re.compile(r"(://[^?\s]*)\?\S*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +81,4 @@ def _shown(value: Any) -> str:
         case list() | tuple():
             return ", ".join(map(_shown, value))
         case _:
-            return _CREDENTIALS.sub(lambda found: found[1] or "", str(value))
+            return _QUERY.sub(r"\1", _CREDENTIALS.sub("", str(value)))

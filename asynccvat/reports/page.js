@@ -4,7 +4,9 @@ const Report = {
   PHASES: ["at the server", "waiting", "exporting", "transferring", "committing", "retrying"],
   ROW: 34,
   LINE: 22,
+  /* Rows and lines on paper: a time line does not break between pages. */
   PRINTED: 500,
+  PRINTED_LINES: 45,
 
   async start() {
     const data = await Report.read(document.getElementById("data").textContent);
@@ -24,7 +26,7 @@ const Report = {
       cancelAnimationFrame(waiting);
       waiting = requestAnimationFrame(() => { draw(); Lines.draw(); Table.draw(); });
     });
-    window.addEventListener("beforeprint", () => { draw(); Lines.draw(Report.PRINTED); Table.draw(Report.PRINTED); });
+    window.addEventListener("beforeprint", () => { draw(); Lines.draw(Report.PRINTED_LINES); Table.draw(Report.PRINTED); });
     window.addEventListener("afterprint", () => { draw(); Lines.draw(); Table.draw(); });
     document.documentElement.dataset.ready = "yes";
   },
@@ -214,6 +216,7 @@ const Lines = {
     const room = Math.min(24, order.length);
     const most = printed || room;
     document.getElementById("runway").style.height = `${order.length * Report.LINE + 26}px`;
+    Report.set("lines-cut", order.length > Report.PRINTED_LINES ? `On paper, the first ${Report.PRINTED_LINES} of ${Format.count(order.length)}.` : "");
     const first = printed ? 0 : Math.min(Math.ceil(scroller.scrollTop / Report.LINE), order.length - room);
     const rows = order.slice(first, first + most);
     // As they began, tasks in view are near each other in time. In other orders each begins at 0.

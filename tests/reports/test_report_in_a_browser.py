@@ -247,6 +247,7 @@ def test_a_printed_page_has_the_tasks_and_no_controls(open_page: Callable[..., A
     assert len(ids(page)) == 44
     assert not page.get_by_role("searchbox").is_visible()
     assert page.locator("#waterfall [aria-label='y-axis tick label'] text").count() == 40
+    assert page.locator("#lines-cut").inner_text() == ""
 
 
 def test_a_run_without_work_has_its_table_and_no_empty_charts(
