@@ -10,7 +10,7 @@ from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
 from asynccvat.core.inventory.difference import Difference, ReasonGroup
 from asynccvat.core.inventory.kept import KeptItem, KeptKind, KeptTotal, RestoredItem
 from asynccvat.core.inventory.status import ChangedFile, DestinationStatus, FormatCount
-from asynccvat.core.inventory.usage import DiskUsage, Room, RoomOwner, TargetRoom, Use
+from asynccvat.core.inventory.usage import DiskUsage, ProjectRoom, Room, RoomOwner, TargetRoom, Use
 from asynccvat.core.logins import Account, LoginResult, SavedLogin, SavedLogins, TokenStore
 from asynccvat.core.models import (
     About,
@@ -110,6 +110,7 @@ __all__ = [
     "Plan",
     "ProblemKind",
     "Project",
+    "ProjectRoom",
     "QueueStall",
     "Reason",
     "ReasonGroup",

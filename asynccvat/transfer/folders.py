@@ -95,6 +95,7 @@ def _receipt(fetched: Fetched) -> Receipt:
         target=spec.target,
         task_id=order.task.id,
         task_name=order.task.name,
+        project_id=order.task.project_id,
         folder=order.folder,
         format=spec.format,
         images=spec.images,

@@ -227,6 +227,8 @@ def test_room_is_added_up_by_use_and_by_target(shell: Shell, own: SimulatedServe
     assert len(rows(ended.out)) == 2
     assert ended.err.startswith(f"data: {len(files)} files, ")
     assert shell("du", "data", "--limit", "2").code == 2
+    ((project, tasks, *_),) = rows(shell("du", "data", "--by", "project").out)
+    assert (project, tasks) == (str(own.tasks[1].project_id), "3")
 
 
 def test_a_file_with_two_names_counts_once(shell: Shell, mirrored: SimulatedServer) -> None:

@@ -24,6 +24,7 @@ class Grouping(StrEnum):
 
     USE = "use"
     TARGET = "target"
+    PROJECT = "project"
 
 
 @command
@@ -35,11 +36,11 @@ def du(
     ],
     by: Annotated[
         Grouping,
-        typer.Option("--by", help="Add up by use, or by target: task, project or job."),
+        typer.Option("--by", help="Add up by use, target (what has a folder) or project."),
     ] = Grouping.USE,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", min=1, help="Show only the N largest targets."),
+        typer.Option("--limit", metavar="N", min=1, help="Show only the N largest ones."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write one JSON document to stdout.")
@@ -57,14 +58,16 @@ def du(
     """
     del shared  # no server is asked
     if limit is not None and by is Grouping.USE:
-        raise typer.BadParameter("it needs --by target.", param_hint="--limit")
+        raise typer.BadParameter("it needs --by target or --by project.", param_hint="--limit")
     found = signals.run(lambda: asynccvat.disk_usage(destination))
     if as_json:
         output.write_json(found.to_json())
     elif by is Grouping.USE:
         _by_use(found)
-    else:
+    elif by is Grouping.TARGET:
         _by_target(found, limit)
+    else:
+        _by_project(found, limit)
     if not as_json:
         total = found.total
         output.remark(
@@ -108,4 +111,23 @@ def _by_target(found: DiskUsage, limit: int | None) -> None:
         ],
         numbers=numbers,
         wraps=("name",),
+    )
+
+
+def _by_project(found: DiskUsage, limit: int | None) -> None:
+    numbers = ("project", "targets", "files", "size", "current", "rest")
+    output.table(
+        numbers,
+        [
+            (
+                "none" if one.project_id is None else one.project_id,
+                f"{one.targets:,}",
+                f"{one.files:,}",
+                number_of_bytes(one.bytes),
+                number_of_bytes(one.current),
+                number_of_bytes(one.bytes - one.current),
+            )
+            for one in found.projects[:limit]
+        ],
+        numbers=numbers,
     )

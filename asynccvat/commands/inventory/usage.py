@@ -23,10 +23,12 @@ async def read_usage(dest: Path) -> DiskUsage:
             names = {
                 RoomOwner(one.receipt.target, one.receipt.id): one.receipt.name for one in backups
             }
-            return add_up(str(dest), await backup_store.measure(), names)
+            return add_up(str(dest), await backup_store.measure(), names, {})
     async with MirrorStore.open(
         dest, origin=identity.origin, organization=identity.organization, read_only=True
     ) as store:
         heads = await store.receipts()
-        names = {RoomOwner(head.target, head.task_id): head.task_name for head in heads.values()}
-        return add_up(str(dest), await store.measure(heads), names)
+        owners = {RoomOwner(head.target, head.task_id): head for head in heads.values()}
+        names = {owner: head.task_name for owner, head in owners.items()}
+        projects = {owner: head.project_id for owner, head in owners.items()}
+        return add_up(str(dest), await store.measure(heads), names, projects)

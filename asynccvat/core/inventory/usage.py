@@ -101,6 +101,21 @@ class TargetRoom(Room, frozen=True, kw_only=True):
         return self.uses.get(Use.CURRENT, 0)
 
 
+class ProjectRoom(Room, frozen=True, kw_only=True):
+    """The room that all targets of one project take.
+
+    Attributes:
+        project_id: The project when they were fetched; None for targets outside any project, and
+            where the receipt does not tell.
+        targets: How many targets of it take room.
+        current: Bytes of what is current.
+    """
+
+    project_id: int | None
+    targets: int
+    current: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUsage:
     """The room that a destination takes.
@@ -110,12 +125,14 @@ class DiskUsage:
         total: All files.
         uses: The room by use, without uses that have no files.
         targets: The room by task, project or job, the largest first.
+        projects: The room of these by project, the largest first.
     """
 
     path: str
     total: Room
     uses: Mapping[Use, Room]
     targets: tuple[TargetRoom, ...]
+    projects: tuple[ProjectRoom, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the room as JSON types, with a schema version."""
@@ -133,16 +150,31 @@ class DiskUsage:
                 }
                 for one in self.targets
             ],
+            "projects": [
+                {
+                    "project_id": one.project_id,
+                    "targets": one.targets,
+                    **_record(one),
+                    "current": one.current,
+                }
+                for one in self.projects
+            ],
         }
 
 
-def add_up(path: str, rooms: Iterable[UsedRoom], names: Mapping[RoomOwner, str]) -> DiskUsage:
-    """Add up measured files by use, and by target.
+def add_up(
+    path: str,
+    rooms: Iterable[UsedRoom],
+    names: Mapping[RoomOwner, str],
+    projects: Mapping[RoomOwner, int | None],
+) -> DiskUsage:
+    """Add up measured files by use, by target, and by project.
 
     Args:
         path: The destination.
         rooms: What was measured.
         names: The names of targets, by receipts.
+        projects: The projects of targets, by receipts.
     """
     by_use: dict[Use, list[UsedRoom]] = defaultdict(list)
     by_owner: dict[RoomOwner, list[UsedRoom]] = defaultdict(list)
@@ -162,8 +194,31 @@ def add_up(path: str, rooms: Iterable[UsedRoom], names: Mapping[RoomOwner, str])
     ]
     targets.sort(key=lambda one: (-one.bytes, one.owner.target, one.owner.target_id))
     return DiskUsage(
-        path=path, total=Room(**_sums(uses.values())), uses=uses, targets=tuple(targets)
+        path=path,
+        total=Room(**_sums(uses.values())),
+        uses=uses,
+        targets=tuple(targets),
+        projects=_by_project(targets, projects),
     )
+
+
+def _by_project(
+    targets: Iterable[TargetRoom], projects: Mapping[RoomOwner, int | None]
+) -> tuple[ProjectRoom, ...]:
+    found: dict[int | None, list[TargetRoom]] = defaultdict(list)
+    for one in targets:
+        is_project = one.owner.target is TargetKind.PROJECT
+        found[one.owner.target_id if is_project else projects.get(one.owner)].append(one)
+    rooms = [
+        ProjectRoom(
+            project_id=project_id,
+            targets=len(own),
+            current=sum(one.current for one in own),
+            **_sums(own),
+        )
+        for project_id, own in found.items()
+    ]
+    return tuple(sorted(rooms, key=lambda one: (-one.bytes, one.project_id or 0)))
 
 
 def _sums(rooms: Iterable[Room]) -> dict[str, int]:

@@ -58,6 +58,8 @@ class ReceiptHead(
         target: What `task_id` is the id of.
         task_id: The task, or the target of another kind.
         task_name: Its name, for people to read.
+        project_id: Its project when it was fetched; None outside any project, and in receipts of
+            earlier versions.
         folder: The folder's name inside the destination.
         format: The exporter's name.
         images: Whether the images are part of it.
@@ -83,6 +85,7 @@ class ReceiptHead(
     target: TargetKind = TargetKind.TASK
     task_id: int
     task_name: str = ""
+    project_id: int | None = None
     folder: str
     format: str
     images: bool

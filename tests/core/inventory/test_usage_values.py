@@ -22,7 +22,12 @@ def test_files_are_added_up_by_use_and_by_target() -> None:
             UsedRoom(use=Use.CURRENT, owner=TWO, files=1, bytes=90, allocated=512),
         ],
         {ONE: "street"},
+        {ONE: 5},
     )
+    assert [(one.project_id, one.targets, one.current) for one in found.projects] == [
+        (None, 1, 90),
+        (5, 1, 10),
+    ]
     assert list(found.uses) == [Use.CURRENT, Use.ARCHIVES, Use.RECORDS]
     assert [one.current for one in found.targets] == [90, 10]
     assert found.total == Room(files=5, bytes=106, allocated=2560)
@@ -55,7 +60,31 @@ def test_files_are_added_up_by_use_and_by_target() -> None:
                 "uses": {"current": 10, "archives": 5},
             },
         ],
+        "projects": [
+            {
+                "project_id": None,
+                "targets": 1,
+                "files": 1,
+                "bytes": 90,
+                "allocated": 512,
+                "current": 90,
+            },
+            {
+                "project_id": 5,
+                "targets": 1,
+                "files": 3,
+                "bytes": 15,
+                "allocated": 1536,
+                "current": 10,
+            },
+        ],
     }
+
+
+def test_a_mirrored_project_is_its_own_project() -> None:
+    owner = RoomOwner(TargetKind.PROJECT, 5)
+    found = add_up("data", [UsedRoom(use=Use.CURRENT, owner=owner)], {}, {})
+    assert [one.project_id for one in found.projects] == [5]
 
 
 @pytest.mark.parametrize(
