@@ -28,6 +28,7 @@ from asynccvat.core.logins import (
     token_name,
 )
 from asynccvat.core.models import AccessToken
+from asynccvat.core.wire.server_versions import has_access_tokens
 from asynccvat.core.wire.urls import same_server
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.settings import keyring_tokens
@@ -235,6 +236,12 @@ async def _token(
         expiry=None if lifetime is None else datetime.now(UTC) + lifetime,
     )
     if made is None:
+        if has_access_tokens(account.version):
+            raise ConfigError(
+                f"cannot make an access token: {account.url} has no such call (404), although it "
+                f"is CVAT {account.version}. A gateway may not let it pass. Make a token at "
+                f"{account.url}/profile, and log in with it."
+            )
         return given, None, False
     return made.value, made.token, True
 

@@ -454,3 +454,14 @@ def test_the_login_for_the_server_of_a_mirror_updates_it(
         assert bare_shell("mirror", "data").code == 0
         assert bare_shell("diff", "data").code == 0
         assert len(other.calls) == calls
+
+
+def test_a_gateway_without_the_call_for_tokens_makes_no_login_that_may_do_everything(
+    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own.faults.add(Fault(path="/api/auth/access_tokens$", method="POST", status=404, times=None))
+    give(monkeypatch, own.password)
+    ended = bare_shell("login", own.url, "-u", "admin", "--password-stdin")
+    assert ended.code == 2
+    assert "has no such call (404), although it is CVAT 2.54.1. A gateway may not let" in ended.err
+    assert not (tmp_path / "home" / "asynccvat").exists()

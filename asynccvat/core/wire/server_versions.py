@@ -9,6 +9,8 @@ import re
 OLDEST = (2, 17)
 """The oldest version that works, as major and minor number."""
 
+_WITH_ACCESS_TOKENS = (2, 48)
+
 _VERSION = re.compile(r"\D{0,3}(\d{1,6})\.(\d{1,6})")
 
 
@@ -19,6 +21,12 @@ def too_old(version: str) -> bool:
     """
     found = _VERSION.match(version)
     return found is not None and (int(found[1]), int(found[2])) < OLDEST
+
+
+def has_access_tokens(version: str) -> bool:
+    """Whether a version of CVAT makes personal access tokens. One that cannot be read may not."""
+    found = _VERSION.match(version)
+    return found is not None and (int(found[1]), int(found[2])) >= _WITH_ACCESS_TOKENS
 
 
 def version_problem(origin: str, version: str) -> str:

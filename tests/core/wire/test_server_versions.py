@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.wire.server_versions import OLDEST, oldest_text, too_old, version_problem
+from asynccvat.core.wire.server_versions import (
+    OLDEST,
+    has_access_tokens,
+    oldest_text,
+    too_old,
+    version_problem,
+)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +55,11 @@ def test_versions_are_compared_as_numbers(major: int, minor: int) -> None:
 @given(st.text(max_size=20))
 def test_any_text_is_a_version(version: str) -> None:
     assert too_old(version) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [("2.48.0", True), ("v2.64.0-dev", True), ("3.0", True), ("2.47.9", False), ("dev", False)],
+)
+def test_versions_that_make_access_tokens_are_known(version: str, known: bool) -> None:
+    assert has_access_tokens(version) is known
