@@ -82,7 +82,7 @@ def write_summary(
             f"The list of {noun}s kept changing while it was read, or {noun}s in it cannot be "
             f"read: some {noun}s may be missing. Run the command again."
         )
-    for line in failure_lines(report, typed, report_file):
+    for line in failure_lines(report.outcomes, typed, report_file):
         output.write(line)
 
 
@@ -173,18 +173,20 @@ def _slow(one: SlowTask, whole: float) -> str:
 
 
 def failure_lines(
-    report: RunReport, typed: TypedCommand | None, report_file: Path | None
+    outcomes: Sequence[TaskOutcome],
+    typed: TypedCommand | None = None,
+    report_file: Path | None = None,
 ) -> Iterator[str]:
     """Yield the failures by cause, each with the command that retries it.
 
     Args:
-        report: The run's report.
-        typed: The command; None if none was typed.
+        outcomes: The run's outcomes.
+        typed: The command; None for no commands.
         report_file: The file that has the report; None if there is none.
     """
     from asynccvat.progress import group_failures  # noqa: PLC0415 - `--help` stays light
 
-    groups = group_failures(report.outcomes)
+    groups = group_failures(outcomes)
     if not groups:
         return
     whole = sum(len(group.outcomes) for group in groups)

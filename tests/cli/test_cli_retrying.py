@@ -105,7 +105,7 @@ def test_a_report_chooses_what_failed_where_the_command_takes_one() -> None:
 def lines(
     *outcomes: TaskOutcome, line: str = "mirror d", report_file: Path | None = None
 ) -> list[str]:
-    return list(failure_lines(RunReport(outcomes=outcomes), typed(line), report_file))
+    return list(failure_lines(outcomes, typed(line), report_file))
 
 
 def test_failures_are_grouped_by_cause_each_with_its_command() -> None:

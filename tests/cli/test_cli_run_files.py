@@ -230,6 +230,7 @@ def test_a_failed_task_is_code_1_and_the_other_steps_are_run(
         "3\tmirror\t1\t0\t0\t0",
     ]
     assert "failed: " in ended.err
+    assert "step 1: 1 failed, by cause:\n  the server could not" in ended.err
 
 
 def test_an_interrupted_run_reports_what_was_done(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from asynccvat.cli.exit_codes import ExitCode, exit_code, explain, report_code, 
 from asynccvat.cli.records import Records, command_started
 from asynccvat.cli.runs import LEFT_BEHIND, STOPPING
 from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.summary import failure_lines
 from asynccvat.cli.text import counted, ended, printable
 
 if TYPE_CHECKING:
@@ -264,7 +265,9 @@ def _summary(done: Sequence[StepReport]) -> None:
 
 
 def _explain_step(step: StepReport, *, verbose: bool) -> None:
-    """Write why a step stopped early or was not run."""
+    """Write what failed in a step by cause, and why it stopped early or was not run."""
+    for line in failure_lines(step.outcomes):
+        output.remark(f"step {step.step.number}: {line}" if line[0] != " " else line)
     if isinstance(step.not_run, asynccvat.errors.EarlierStepError):
         output.remark(printable(str(step.not_run)))
     elif step.not_run is not None:
