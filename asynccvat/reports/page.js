@@ -304,10 +304,11 @@ const Table = {
     return Table.texts[row];
   },
 
-  /* Failed tasks stand first, those that needed nothing last. */
+  /* Failed tasks stand first, then unfinished ones; those that needed nothing stand last. */
   rank(row) {
-    if (Table.failed(Table.table, row)) return 0;
-    return Table.table.took[row] ? 1 : 2;
+    const place = ["failed", "unfinished"].indexOf(Table.table.words[Table.table.action[row]]);
+    if (place !== -1) return place;
+    return Table.table.took[row] ? 2 : 3;
   },
 
   filter() {

@@ -123,6 +123,20 @@ def test_a_page_that_cannot_be_written_is_refused_before_the_run(
     assert not (tmp_path / "data").exists()
 
 
+def test_a_page_that_cannot_be_written_in_the_end_is_a_warning(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    shell("mirror", "data", "-t", "1", "--log-json", "log.jsonl")
+    monkeypatch.setattr(Path, "write_bytes", full)
+    for command in (["mirror", "data", "-t", "1", "--report", "p.html"], ["report", "log.jsonl"]):
+        ended = shell(*command)
+        assert ended.code == 1
+        assert "cannot be written: No space left on device" in ended.err
+
+
 def test_a_dry_run_has_no_page(shell: Shell) -> None:
     ended = shell("mirror", "data", "--dry-run", "--report", "page.html")
     assert ended.code == 2

@@ -245,6 +245,17 @@ def test_an_outage_is_one_pause_from_the_last_answer_to_the_next() -> None:
     ]
 
 
+def test_a_date_that_cannot_be_read_is_as_good_as_none() -> None:
+    finished = {"task_id": 5, "seconds": 2.0, "ended_at": "noon"}
+    timeline = timeline_of([REQUESTED, (6.0, "export_finished", finished), DONE])
+    assert phases(timeline.lines[0])[:2] == [(Phase.WAITING, 1.0, 4.0), (Phase.WORKING, 4.0, 6.0)]
+
+
+def test_events_of_no_task_make_no_line() -> None:
+    retry = {"task_id": None, "step": "login", "error": "cut", "delay": 1.0}
+    assert timeline_of([(0.0, "retrying", retry)]).lines == []
+
+
 def test_events_of_a_newer_version_of_asynccvat_are_passed_over() -> None:
     timeline = timeline_of([REQUESTED, (2.0, "thumbnail_made", {"task_id": 5}), DONE])
     assert phases(timeline.lines[0]) == [(Phase.AT_SERVER, 1.0, 9.0)]
