@@ -30,6 +30,17 @@ def server() -> Iterator[ServerProcess]:
         yield running
 
 
+def _settings(server: ServerProcess, folder: Path) -> dict[str, str]:
+    """The variables of a program: its server, and a place of its own for logins."""
+    home = str(folder / "home")
+    return {
+        "CVAT_URL": server.url,
+        "CVAT_ACCESS_TOKEN": server.token,
+        "HOME": home,
+        "XDG_CONFIG_HOME": home,
+    }
+
+
 @pytest.fixture(scope="module")
 def start() -> Start:
     """Start a program in a folder, with a server in its environment and warnings as errors."""
@@ -42,7 +53,7 @@ def start() -> Start:
         }
         return subprocess.Popen(
             [sys.executable, "-u", "-W", "error", "-c", program],
-            env=environment | {"CVAT_URL": server.url, "CVAT_ACCESS_TOKEN": server.token} | more,
+            env=environment | _settings(server, folder) | more,
             cwd=folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -59,7 +70,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.delenv(name)
 
     def ran(program: str, server: ServerProcess, folder: Path, **more: str) -> int:
-        environment = {"CVAT_URL": server.url, "CVAT_ACCESS_TOKEN": server.token} | more
+        environment = _settings(server, folder) | more
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(folder)
