@@ -39,7 +39,11 @@ async def plan_backup(
     options = checked_options(options, BackupOptions)
     check_client(client)
     async with BackupStore.open(
-        checked_path(dest), origin=client.origin, organization=client.organization, read_only=True
+        checked_path(dest),
+        origin=client.origin,
+        organization=client.organization,
+        read_only=True,
+        planning=True,
     ) as store:
         settled = await settle_with(client, store, wanted, options)
         return await prepare(client, store, settled, options)

@@ -41,8 +41,8 @@ from asynccvat.store.identity import (
     BACKUPS,
     DestinationIdentity,
     check_identity,
+    is_unused,
     of_backups,
-    other_use,
     read_identity,
     remember,
     server_in_words,
@@ -99,6 +99,7 @@ class BackupStore(BackupView):
         durable: bool = True,
         break_lock: bool = False,
         read_only: bool = False,
+        planning: bool = False,
     ) -> AsyncIterator[BackupStore]:
         """Open a destination of backups. Unless it is for reading only, create it if missing.
 
@@ -110,6 +111,7 @@ class BackupStore(BackupView):
             break_lock: Take over the lock from any owner.
             read_only: Change nothing, and take no lock: another process may be writing. Calls that
                 would change something raise `StoreError`.
+            planning: Whether a run would write to what is only read now, for messages.
 
         Raises:
             ConfigError: It holds a mirror, or backups of another server or organization, or a newer
@@ -129,7 +131,7 @@ class BackupStore(BackupView):
         def opening() -> None:
             path = Path(dest)
             if read_only:
-                stores.append(_look(cls, path, wanted))
+                stores.append(_look(cls, path, wanted, planning=planning))
             else:
                 stores.append(_open(cls, path, wanted, durable=durable, break_lock=break_lock))
 
@@ -396,16 +398,22 @@ def _make_backups(layout: Layout) -> None:
         os.close(fd)
 
 
-def _look(cls: type[BackupStore], dest: Path, wanted: DestinationIdentity | None) -> BackupStore:
+def _look(
+    cls: type[BackupStore], dest: Path, wanted: DestinationIdentity | None, *, planning: bool
+) -> BackupStore:
     with disk_errors.explained("read", dest), contextlib.ExitStack() as opened:
         check_place(dest, _DOING)
         layout = find_layout(dest)
         opened.callback(layout.close)
         found = read_identity(layout)
+        is_mirror = found is not None and found.holds != BACKUPS
+        if is_mirror and not planning and (wanted is None or not is_unused(layout)):
+            raise ConfigError(
+                f"{str(dest)!r} holds a mirror, not backups. Name the folder that `asynccvat "
+                "backup` was given."
+            )
         if wanted is not None:
             remembered = check_identity(layout, wanted, create=False)
-        elif found is not None and found.holds != BACKUPS:
-            raise ConfigError(other_use(dest, found))
         else:
             settings = None if found is None else found.settings
             remembered = settings if isinstance(settings, Remembered) else None

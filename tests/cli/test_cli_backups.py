@@ -178,6 +178,29 @@ def test_a_broken_zip_is_a_warning_and_made_again_although_an_older_one_is_as_go
     assert shell("backup", "backups", "--no-fsync").out.count("nothing to do") == 1
 
 
+def test_a_mirror_is_no_folder_of_backups_to_read(shell: Shell, own: SimulatedServer) -> None:
+    assert len(own.tasks) == 3
+    assert shell("mirror", "data", "--no-fsync").code == 0
+    said = (
+        "Error: 'data' holds a mirror, not backups. Name the folder that `asynccvat backup` was "
+        "given.\n"
+    )
+    for command in (
+        ("backups", "data"),
+        ("backups", "data", "--offline"),
+        ("restore", "data"),
+        ("delete", "-t", "1", "--require-backup", "data"),
+    ):
+        ended = shell(*command)
+        assert (ended.code, ended.err) == (2, said), command
+    ended = shell("backup", "data", "--dry-run")
+    assert ended.code == 2
+    assert ended.err == (
+        "Error: 'data' holds a mirror, which `asynccvat mirror` makes. Choose another destination "
+        "for backups.\n"
+    )
+
+
 def test_the_list_needs_no_server_that_answers(shell: Shell, own: SimulatedServer) -> None:
     assert shell("backup", "backups", "--no-fsync").code == 0
     own.faults.add(Fault(path="/api/", drop=True, times=None))

@@ -32,6 +32,7 @@ from asynccvat.core.plans.import_dataset import (
 )
 from asynccvat.core.plans.restore import too_large
 from asynccvat.core.targets import TargetKind
+from asynccvat.core.texts import first_few
 from asynccvat.errors import (
     AsyncCvatError,
     BackupFileError,
@@ -170,6 +171,7 @@ class ImportDatasetRun:
             )
             found.append((file, key, journals[folder]))
         plan = plan_datasets(candidates, project.id, again=self._options.again)
+        _check_there(plan)
         orders = tuple(
             DatasetOrder(step, file, key, journal)
             for step, (file, key, journal) in zip(plan.steps, found, strict=True)
@@ -224,13 +226,31 @@ def _folders(files: Sequence[Path]) -> list[Path]:
     return [place.parent for place in places]
 
 
+def _check_there(plan: DatasetPlan) -> None:
+    """Check that no file is missing that was not imported before.
+
+    Raises:
+        ConfigError: One is: a name may be mistyped, so nothing is imported.
+    """
+    missing = [
+        repr(str(one.path))
+        for one in plan.of(RefuseDataset)
+        if isinstance(one.problem.__cause__, FileNotFoundError)
+    ]
+    if missing:
+        what = "there is no such file" if len(missing) == 1 else "there are no such files"
+        raise ConfigError(
+            f"cannot import {first_few(missing)}: {what}. Check the names. Nothing was imported."
+        )
+
+
 def _checked(path: Path, importer: Format) -> LocalFile:
     """Check that a file can be a dataset, without reading its images.
 
     Raises:
         BackupFileError: It cannot.
     """
-    status = None
+    status = cause = None
     try:
         status = path.stat()
         if path.suffix.lower() == ".zip":
@@ -239,7 +259,7 @@ def _checked(path: Path, importer: Format) -> LocalFile:
         else:
             broken = _no_dataset(path, importer)
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
+        cause, missing = error, isinstance(error, FileNotFoundError)
         broken = "there is no such file" if missing else error.strerror or str(error)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         broken = f"it is no whole zip ({str(error).rstrip('.')})"
@@ -248,7 +268,7 @@ def _checked(path: Path, importer: Format) -> LocalFile:
             f"cannot import {str(path)!r}: {broken}. Check the file, and the format "
             f"{importer.name!r}.",
             step="plan",
-        )
+        ) from cause
     return LocalFile(path=path, shown=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 

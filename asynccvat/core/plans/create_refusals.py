@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from asynccvat.core.media.kinds import MediaKind
@@ -16,6 +17,9 @@ from asynccvat.errors import (
     UploadError,
     UploadTooLargeError,
 )
+
+# Where a problem with media ends, and what to do about it begins.
+_ADVICE = re.compile(r": (?=(?:give|name|put|remove) )")
 
 
 def several(name: str, found: Sequence[Task]) -> RequestUncertainError:
@@ -32,8 +36,11 @@ def unusable(unit: MediaUnit) -> MediaFileError:
     """Return the error of media whose files cannot be used."""
     first, more = unit.problems[0], len(unit.problems) - 1
     also = f" (and {more:,} more)" if more else ""
+    cause, *advice = _ADVICE.split(first, maxsplit=1)
+    then = "".join(f"{text[0].upper()}{text[1:]}. " for text in advice)
     return MediaFileError(
-        f"cannot create a task of {unit.shown!r}: {first}{also}. Nothing was sent.", step="plan"
+        f"cannot create a task of {unit.shown!r}: {cause}{also}. {then}Nothing was sent.",
+        step="plan",
     )
 
 

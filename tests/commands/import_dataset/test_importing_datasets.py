@@ -96,16 +96,15 @@ async def test_a_plan_changes_nothing(
         ("a.zip", dataset(), "it is empty"),
         ("a.xml", b"<x/>", "it is no zip"),
         ("a.json", b"{}", "it is no zip, so it holds no images. `asynccvat upload` imports"),
-        ("gone.zip", None, "there is no such file"),
         ("folder", "folder", "it is a folder, and CVAT takes one file"),
     ],
-    ids=["no zip", "cut short", "empty", "other type", "annotations alone", "missing", "folder"],
+    ids=["no zip", "cut short", "empty", "other type", "annotations alone", "folder"],
 )
 async def test_a_file_that_is_no_dataset_is_refused_before_a_byte_is_sent(
     server: RestoringServer,
     client: ac.CvatClient,
     files: list[Path],
-    bad: tuple[str, bytes | str | None, str],
+    bad: tuple[str, bytes | str, str],
 ) -> None:
     name, content, says = bad
     path = files[0].parent / name
@@ -119,6 +118,24 @@ async def test_a_file_that_is_no_dataset_is_refused_before_a_byte_is_sent(
     plan = await ac.plan_import_datasets(client, 5, [path], format="COCO 1.0", options=QUICK)
     assert "error" in plan.to_json()["steps"][0]
     assert server.finishes == 1
+
+
+async def test_nothing_is_imported_if_a_file_is_missing_that_was_not_imported_before(
+    server: RestoringServer, client: ac.CvatClient, files: list[Path]
+) -> None:
+    absent = [files[0].parent / name for name in ("absent.zip", "gone.zip")]
+    with pytest.raises(ac.ConfigError) as caught:
+        await run(client, [*files, absent[0]])
+    assert str(caught.value) == (
+        f"cannot import {str(absent[0])!r}: there is no such file. Check the names. Nothing was "
+        "imported."
+    )
+    with pytest.raises(ac.ConfigError, match="there are no such files"):
+        await ac.plan_import_datasets(client, 5, absent, format="COCO 1.0", options=QUICK)
+    assert server.finishes == 0
+    await run(client, files)
+    files[0].unlink()
+    assert results(await run(client, files)) == [("skipped", "existing")] * 2
 
 
 async def test_a_file_above_the_limit_is_refused_with_the_number(
