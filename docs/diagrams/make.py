@@ -23,10 +23,11 @@ FLOORS: tuple[Floor, ...] = (
     (("archives", "HTTP into staged files"),),
     (("client", "CVAT's REST API"),),
     (
-        ("http", "calls, retries, bodies"),
-        ("progress", "numbers of a run"),
-        ("settings", "which server, which user"),
-        ("store", "destinations, receipts"),
+        ("http", "calls, retries"),
+        ("progress", "numbers"),
+        ("reports", "pages"),
+        ("settings", "server, user"),
+        ("store", "destinations"),
     ),
     (
         ("aio", "threads, task groups"),
