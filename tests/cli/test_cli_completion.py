@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.main import get_command
 
 from asynccvat import cli
 from asynccvat.cli.completion import answers, cache, values
 from asynccvat.cli.completion.cache import Answers
-from asynccvat.simulator import SimulatedServer
+from asynccvat.simulator import SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
 
 if TYPE_CHECKING:
     from command_line import Shell
@@ -119,6 +122,31 @@ def save_profile(environment: dict[str, str]) -> None:
 def test_bash_quotes_the_blanks_of_a_name(environment: dict[str, str]) -> None:
     assert in_bash("asynccvat mirror data --format COC", environment) == ["COCO\\ 1.0"]
     assert in_bash('asynccvat mirror data --format "COC', environment) == ["COCO 1.0"]
+
+
+@needs("bash")
+def test_projects_are_completed_by_their_names(environment: dict[str, str]) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, projects=1)) as running:
+        running.add_project("My (new) streets")
+        account = {"CVAT_USERNAME": running.username, "CVAT_PASSWORD": running.password}
+        changed = {**environment, "CVAT_URL": running.url, **account}
+        names = in_bash("asynccvat mirror data --project ", changed)
+        assert names == ["project-1", "My\\ \\(new\\)\\ streets"]
+        assert in_bash("asynccvat mirror data --project 2", changed) == ["2"]
+
+
+@needs("bash")
+@settings(max_examples=30)
+@given(st.lists(st.text(min_size=1).filter(str.isprintable), min_size=1, max_size=20))
+def test_bash_reads_what_it_is_offered_as_the_value(names: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_ASYNCCVAT_COMPLETE", "complete_bash")
+        patch.setenv("COMP_WORDS", "asynccvat mirror data --project ")
+        complete = values.completing(lambda _, __: [(name, "") for name in names])
+        offered = [value for value, _ in complete(context_of("mirror", "data"), "")]
+    script = "printf '%s\\0' " + " ".join(offered)
+    ended = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, check=True)
+    assert ended.stdout.decode().split("\0")[:-1] == names
 
 
 @needs("fish")
