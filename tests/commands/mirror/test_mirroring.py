@@ -19,7 +19,7 @@ from engine_serving import (
 )
 
 import asynccvat as ac
-from asynccvat.events import DestinationSettled, ListingRead, Planned
+from asynccvat.events import DestinationSettled, ListingRead, Planned, RunStarted
 
 pytestmark = pytest.mark.anyio
 
@@ -117,7 +117,8 @@ async def test_the_events_of_a_run_begin_with_the_listing_and_the_plan(
     async with serving(2) as serve:
         await ac.mirror(serve.client, data, options=QUICK, on_event=log)
         mirrors = "all tasks, CVAT, without images"
-        assert log.events[:3] == [
+        assert isinstance(log.events[0], RunStarted)
+        assert log.events[1:4] == [
             DestinationSettled(f"{data}/ mirrors {serve.client.origin}: {mirrors}"),
             ListingRead(2, complete=True),
             Planned(fetch=2, keep=0, skip=0, move=0, remove=0, refuse=0),
