@@ -11,6 +11,7 @@ import pytest
 from engine_serving import QUICK, actions, serving
 
 import asynccvat as ac
+from asynccvat.core.plans.copy_steps import CopyTask
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 pytestmark = pytest.mark.anyio
@@ -147,3 +148,30 @@ async def test_deletions_take_names_of_projects_and_leave_what_is_excluded() -> 
         assert [step.id for step in plan.deletions] == [2]
         limited = replace(selection, exclude=None, limit=1)
         assert [step.id for step in (await ac.plan_delete(serve.client, limited)).deletions] == [3]
+
+
+async def test_copies_take_names_of_projects_excluded_names_and_limits(tmp_path: Path) -> None:
+    options = ac.CopyOptions(durable=False, state=tmp_path / "state")
+    async with serving(4, projects=2) as here, serving(0) as there:
+        selection = ac.Selection(projects=["project-2"], exclude=["*3"])
+        plan = await ac.plan_copy(here.client, there.client, selection, options=options)
+        assert [step.task.id for step in plan.of(CopyTask)] == [4]
+        plan = await ac.plan_copy(here.client, there.client, ac.Selection(limit=1), options=options)
+        assert [step.task.id for step in plan.of(CopyTask)] == [1]
+        prune = replace(options, prune=True)
+        with pytest.raises(ConfigError, match="--prune contradicts --limit"):
+            await ac.plan_copy(here.client, there.client, ac.Selection(limit=1), options=prune)
+
+
+async def test_a_comparison_with_the_server_takes_no_limit(data: Path) -> None:
+    async with serving(4, projects=2) as serve:
+        selection = ac.Selection(projects=["project-2"], exclude=["*4"])
+        await ac.mirror(serve.client, data, selection, options=QUICK)
+        report = await ac.verify(
+            data, client=serve.client, against_server=True, selection=selection
+        )
+        assert report.ok
+        with pytest.raises(ConfigError, match=r"needs the whole list\. Remove --limit"):
+            await ac.verify(
+                data, client=serve.client, against_server=True, selection=ac.Selection(limit=1)
+            )

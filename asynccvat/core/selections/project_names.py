@@ -43,5 +43,6 @@ def unknown(name: str, seen: Iterable[Project], origin: str) -> str:
     near = nearest(name, {one.name for one in seen})
     hint = "`asynccvat list-projects` shows which there are."
     if near:
-        hint = f"Did you mean {' or '.join(map(repr, near))}?"
+        *first, last = map(repr, near)
+        hint = f"Did you mean {', '.join(first)}{' or ' * bool(first)}{last}?"
     return f"there is no project {name!r} at {origin} that this user may see. {hint}"
