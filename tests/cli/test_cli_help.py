@@ -135,6 +135,13 @@ def test_what_is_neither_a_command_nor_a_topic_is_a_usage_error(
     assert f"{' '.join(words)!r} is neither a command nor a topic" in ended.err
 
 
+@pytest.mark.parametrize(("word", "meant"), [("mirorr", "mirror"), ("connections", "connection")])
+def test_a_mistyped_word_is_answered_with_the_likely_one(
+    bare_shell: Shell, word: str, meant: str
+) -> None:
+    assert f"Did you mean {meant}?" in bare_shell("help", word).err
+
+
 def entries(*flags: str) -> tuple[Entry, ...]:
     return tuple(Entry(flag, "What it means.", flag) for flag in flags)
 

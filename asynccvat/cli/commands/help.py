@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -52,10 +53,7 @@ def help_(
     elif len(named) == 1 and named[0] in topics.NAMES:
         topics.show(named[0], ctx.find_root())
     else:
-        raise typer.BadParameter(
-            f"{' '.join(named)!r} is neither a command nor a topic. See 'asynccvat help topics'.",
-            param_hint="COMMAND|TOPIC",
-        )
+        raise _unknown(ctx, named)
     raise typer.Exit(ExitCode.DONE)
 
 
@@ -69,3 +67,14 @@ def _command(ctx: typer.Context, words: list[str]) -> tuple[Any, Any] | None:
             return None
         context = typer.Context(command, info_name=word, parent=context)
     return command, context
+
+
+def _unknown(ctx: typer.Context, named: list[str]) -> typer.BadParameter:
+    """Return the error for what is neither a command nor a topic."""
+    known = [name for name, _ in _offers(ctx.find_root(), "")]
+    near = difflib.get_close_matches(named[0], known, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "'asynccvat help' lists the topics."
+    return typer.BadParameter(
+        f"{' '.join(named)!r} is neither a command nor a topic. {hint}",
+        param_hint="COMMAND|TOPIC",
+    )
