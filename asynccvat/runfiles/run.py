@@ -18,6 +18,7 @@ from asynccvat.core.outcomes import RunReport
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
+    ConfigError,
     GatewayError,
     Problem,
     ProtocolError,
@@ -34,14 +35,19 @@ from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
 from asynccvat.runfiles.reports import RunFileReport, StepPlan, StepReport
 from asynccvat.runfiles.steps import (
+    AnnotationsStep,
+    BackupStep,
     Batch,
+    DeletionStep,
     MirrorStep,
+    RestoreStep,
     RunFile,
     RunFileStep,
     UploadStep,
 )
 from asynccvat.runfiles.verbs import carry_out, plans_of
 from asynccvat.runfiles.wording import reworded, reworded_event
+from asynccvat.store import BackupStore
 
 StepCallback = Callable[[RunFileStep, Event], None]
 
@@ -125,8 +131,9 @@ async def plan_run_file(
         ConfigError: The file cannot be read.
     """
     folders: dict[tuple[Path, int], Path] = {}
+    backups: dict[Path, int] = {}
     async with _prepared(file, settings) as prepared:
-        return tuple([await _plan(step, account, folders) for step, account in prepared])
+        return tuple([await _plan(step, account, folders, backups) for step, account in prepared])
 
 
 @asynccontextmanager
@@ -175,7 +182,10 @@ async def _report(
 
 
 async def _plan(
-    step: RunFileStep, account: Account, folders: dict[tuple[Path, int], Path]
+    step: RunFileStep,
+    account: Account,
+    folders: dict[tuple[Path, int], Path],
+    backups: dict[Path, int],
 ) -> StepPlan:
     """Plan a step.
 
@@ -183,16 +193,42 @@ async def _plan(
         step: The step.
         account: Its server and user.
         folders: The folders of tasks in mirrors, by mirror and task. Those of this step are added.
+        backups: The first step that makes backups in a folder, by folder. This step is added.
     """
+    if isinstance(step, BackupStep):
+        backups.setdefault(step.dest.absolute(), step.number)
     try:
         plans = await plans_of(step, account)
     except AsyncCvatError as error:
-        return StepPlan(step, error=reworded(error, step.task))
+        made_by = await _made_by(step, backups)
+        return StepPlan(step, error=reworded(error, step.task) if made_by is None else made_by)
     if isinstance(step, MirrorStep):
         for plan in plans:
             for one in getattr(plan, "steps", ()):
                 folders[step.dest, one.task_id] = step.dest / one.folder
     return StepPlan(step, plans, _awaited(step, folders))
+
+
+async def _made_by(step: RunFileStep, backups: Mapping[Path, int]) -> ConfigError | None:
+    """Return that an earlier step makes the backups that a step needs, None if they are there."""
+    needed: Path | None = None
+    if isinstance(step, DeletionStep) and step.options.require_backup is not None:
+        needed = Path(step.options.require_backup)
+    elif isinstance(step, RestoreStep | AnnotationsStep):
+        needed = step.source
+    number = None if needed is None else backups.get(needed.absolute())
+    if needed is None or number is None:
+        return None
+    try:
+        async with BackupStore.open(needed, read_only=True) as store:
+            if not await store.is_unused():
+                return None
+    except AsyncCvatError:
+        return None
+    return ConfigError(
+        f"{str(needed)!r} holds no backups before step {number} makes them. So this step has no "
+        "plan yet: make the dry run again after that step."
+    )
 
 
 def _awaited(step: RunFileStep, folders: Mapping[tuple[Path, int], Path]) -> Mapping[int, Path]:

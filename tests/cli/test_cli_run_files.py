@@ -411,3 +411,28 @@ def test_a_step_that_deletes_says_why_it_did_not(shell: Shell) -> None:
         assert ended.code == 1
         assert ended.out.splitlines()[1:] == ["1\tdelete\t1\t0\t1\t1"]
         assert sorted(own.tasks) == [2]
+
+
+def test_a_dry_run_names_the_earlier_step_that_makes_the_backups(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, frames=1)) as own:
+        monkeypatch.setenv("CVAT_URL", own.url)
+        steps = (
+            "- {task: backup, parameters: {dest: kept, task_id: [1]}}\n"
+            "- {task: delete, parameters: {task_id: [1], require_backup: kept, log: a.jsonl}}\n"
+            "- {task: restore, parameters: {src: kept/}}\n"
+        )
+        ended = shell("run", written(steps), "--dry-run")
+        assert ended.code == 2
+        said = (
+            "'kept' holds no backups before step 1 makes them. So this step has no plan yet: make "
+            "the dry run again after that step."
+        )
+        assert {f"step 2: {said}", f"step 3: {said}"} <= set(ended.err.splitlines())
+        assert not Path("kept").exists()
+
+        assert shell("backup", "kept", "--no-fsync").code == 0
+        ended = shell("run", "steps.yaml", "--dry-run")
+        assert "holds no backups" not in ended.err
+        assert "step 2: 1 task would go." in ended.err
