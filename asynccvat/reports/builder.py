@@ -42,6 +42,8 @@ class TimelineBuilder:
                 timeline.ended.append(record)
             case "destination_settled":
                 timeline.description = str(record.get("description") or "")
+            case "planned":
+                timeline.planned += sum(int(_number(record, step)) for step in _STEPS)
             case "warned":
                 timeline.warnings.append(str(record.get("message")))
             case "server_unreachable":
@@ -156,6 +158,9 @@ def _key(record: Mapping[str, Any]) -> tuple[int, str, int] | None:
 _TARGETS = tuple((f"{target}_id", str(target)) for target in reversed(TargetKind))
 """By the key of its id, each kind of target; a task's last."""
 
+
+_STEPS = ("fetch", "upload", "move", "remove", "refuse")
+"""The steps of a plan that are work."""
 
 _KEPT = ("name", "action", "reason", "transferred", "error", "warnings")
 """What is kept of an outcome: a run may have a hundred thousand."""

@@ -18,6 +18,7 @@ MOST_LINES = 10_000
 SLOWEST_LINES, FAILED_LINES = 1_000, 1_000
 """Of more tasks, so many of the slowest and of the failed ones have a line."""
 
+_WITHOUT_WORK = ("kept", "skipped", "unfinished")
 _IDS_OF_A_GROUP = 50
 _MESSAGE = 2_000
 _NAME = 300
@@ -83,6 +84,8 @@ def _head(timeline: Timeline, started_at: str) -> dict[str, Any]:
         "explanation": _text(explanation, _MESSAGE),
         "noun": targets.pop() if len(targets) == 1 else "target" if targets else "task",
         "tasks": len(timeline.lines),
+        "planned": timeline.planned,
+        "done": sum(_action(line) not in _WITHOUT_WORK for line in timeline.lines),
         "counts": dict(actions.most_common()),
         "transferred": max(
             timeline.bytes.total, sum(int(record.get("transferred") or 0) for record in ended)

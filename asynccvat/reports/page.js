@@ -84,7 +84,8 @@ const Head = {
       cards.append(box);
     };
     const counts = Object.entries(head.counts).filter(([action]) => action !== "failed");
-    card(`${head.noun[0].toUpperCase()}${head.noun.slice(1)}s`, Format.count(head.tasks), counts.map(([action, count]) => `${Format.count(count)} ${action}`).join(", "));
+    const left = head.state !== "done" && head.planned > head.done ? `${Format.count(head.done)} of ${Format.count(head.planned)} done; ` : "";
+    card(`${head.noun[0].toUpperCase()}${head.noun.slice(1)}s`, Format.count(head.tasks), left + counts.map(([action, count]) => `${Format.count(count)} ${action}`).join(", "));
     card("Failed", Format.count(head.counts.failed || 0), head.retries ? `${Format.counted(head.retries, "step")} retried` : "", head.counts.failed > 0);
     card("Time", Format.seconds(head.seconds), head.requests ? Format.counted(head.requests, "request") : "");
     const worked = d3.sum(data.series.done);

@@ -175,6 +175,7 @@ class Timeline:
         warnings: The run's warnings.
         begun: The record of `command_started`, empty if the log has none.
         description: What the destination holds, in one line. "" if it is unknown.
+        planned: Tasks with work in the plans of its steps.
         ended: The records of `run_finished`: one, or one for each step of a run file.
         estimated: Tasks whose worker's time is estimated from that of the others.
         work: What the server's workers did: `export`, `import`, or both.
@@ -187,6 +188,7 @@ class Timeline:
     warnings: list[str] = field(default_factory=list)
     begun: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
+    planned: int = 0
     ended: list[Mapping[str, Any]] = field(default_factory=list)
     estimated: int = 0
     work: set[str] = field(default_factory=set)

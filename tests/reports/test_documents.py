@@ -44,6 +44,14 @@ def test_the_head_says_how_the_run_ended(records: list[Record], state: str, word
     assert words in head["explanation"]
 
 
+def test_the_head_of_a_run_that_was_cut_short_counts_what_was_planned() -> None:
+    plan = {"fetch": 40, "keep": 3, "skip": 0, "move": 1, "remove": 0, "refuse": 0, "upload": 0}
+    kept = {"task_id": 99, "action": "kept", "reason": "unchanged"}
+    records: list[Record] = [(0.0, "planned", plan), (0.0, "task_done", kept), *a_mirror(5)[:-4]]
+    head = data_of(records)["head"]
+    assert (head["planned"], head["done"], head["counts"]["unfinished"]) == (41, 4, 1)
+
+
 def test_failures_that_differ_in_ids_alone_are_one_group() -> None:
     other = {"action": "failed", "error": {"type": "StoreError", "message": "disk full"}}
     records = a_mirror(20, failed=range(3, 17))
