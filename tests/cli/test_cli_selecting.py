@@ -74,3 +74,11 @@ def test_jobs_and_projects_are_limited(shell: Shell) -> None:
 def test_a_sorted_list_is_limited_after_it_was_sorted(shell: Shell) -> None:
     assert listed(shell, "--sort", "-id", "--limit", "2") == [6, 5]
     assert listed(shell, "--limit", "2") == [1, 2]
+
+
+def test_of_a_range_those_tasks_are_downloaded_that_exist(shell: Shell, tmp_path: Path) -> None:
+    ended = shell("download", "-t", "5-40", "-o", "out", "--no-fsync")
+    assert ended.code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["task5", "task6"]
+    ended = shell("download", "-t", "5-40,77", "-o", "more", "--no-fsync")
+    assert (ended.code, "task 77" in ended.err) == (1, True)

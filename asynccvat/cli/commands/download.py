@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,11 @@ from asynccvat.cli.credentials import client_for
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted
+from asynccvat.core.selections.id_lists import IdList, required
+
+if TYPE_CHECKING:
+    from asynccvat import CvatClient, RunReport
+    from asynccvat.events import Event
 
 
 @command
@@ -92,21 +97,37 @@ def download(
     task_ids = parsing.ids(task_id or (), "--task-id")
     paths = folders(task_ids, out_dir, out_path or (), folder_prefix)
     spec = asynccvat.ExportSpec(format_, images=images or save_images)
-    return carry_out(
-        client_for(shared.settings(), retries=options.retries),
-        lambda client, on_event: asynccvat.download_many(
+
+    async def download_present(client: CvatClient, on_event: Callable[[Event], None]) -> RunReport:
+        return await asynccvat.download_many(
             client,
-            paths,
+            await _present(client, task_ids, paths),
             spec,
             options=options,
             skip_existing=skip_existing,
             replace=not skip_existing,
             on_event=on_event,
-        ),
+        )
+
+    return carry_out(
+        client_for(shared.settings(), retries=options.retries),
+        download_present,
         results,
         place=", ".join(map(str, out_path)) if out_path else str(out_dir),
         verbose=shared.verbose,
     )
+
+
+async def _present(
+    client: CvatClient, task_ids: IdList, paths: Mapping[int, Path]
+) -> Mapping[int, Path]:
+    """Return the folders without those for numbers of a range that are no tasks."""
+    named = required(task_ids)
+    if len(named) == len(paths):
+        return paths
+    listing = await client.tasks(asynccvat.Selection(task_ids=task_ids))
+    there = named | {task.id for task in listing.tasks}
+    return {task_id: path for task_id, path in paths.items() if task_id in there}
 
 
 def folders(
