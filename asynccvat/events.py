@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -138,11 +138,15 @@ class TransferStarted:
 
 @dataclass(frozen=True, slots=True)
 class TransferProgress:
-    """`transferred` bytes of a task's archive were received since the last such event."""
+    """`transferred` bytes of a task's archive were received since the last such event.
+
+    To unpack and write them took `writing_seconds` of the threads that did it.
+    """
 
     task_id: int
     transferred: int
     target: TargetKind = TargetKind.TASK
+    writing_seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

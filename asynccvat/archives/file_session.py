@@ -166,10 +166,11 @@ class FileSession:
     async def _fetch(self, archive: RemoteArchive) -> None:
         """Fetch what is missing before the tail, however often the connection breaks."""
         backoff = new_backoff(self._options, self._events)
+        write = self._events.timed(self._write)
         while (start := self._size) < archive.tail_start:
             try:
                 async with self._source.open(archive, start, archive.tail_start) as stream:
-                    await receive(self._source, stream, self._write, self._events.progressed)
+                    await receive(self._source, stream, write, self._events.progressed)
             except BodyBrokenError as broken:
                 backoff.progress(self._size - start)
                 await backoff.retry_or_raise(broken.error)
@@ -185,7 +186,8 @@ class FileSession:
     async def _read_whole(self, stream: ResultStream) -> Directory:
         await in_thread(self._begin_whole, stream.total or 0)
         self._events.started(stream.total, 0)
-        await receive(self._source, stream, self._write, self._events.progressed)
+        write = self._events.timed(self._write)
+        await receive(self._source, stream, write, self._events.progressed)
         directory = await in_thread(self._directory_of_file)
         await self._check_file(directory)
         self._checked_to_the_end()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 
 from asynccvat.errors import AsyncCvatError
 from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
+
+Consumer = Callable[[Iterable[bytes | memoryview]], None]
 
 
 class TransferEvents:
@@ -22,6 +25,23 @@ class TransferEvents:
         self._emit = emit
         self._started = False
         self._withheld = 0
+        self._writing = 0.0
+
+    def timed(self, consume: Consumer) -> Consumer:
+        """Return a consumer of bytes that does the same, and whose time is counted.
+
+        It runs in a worker thread. Time in which it waits for bytes is not counted.
+
+        Args:
+            consume: Unpacks or writes the bytes.
+        """
+        return lambda chunks: consume(self._timing(chunks))
+
+    def _timing(self, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        for chunk in chunks:
+            began = time.perf_counter()
+            yield chunk
+            self._writing += time.perf_counter() - began
 
     def started(self, size: int | None, reused: int) -> None:
         """Emit the start and the progress before it, but only once.
@@ -40,7 +60,8 @@ class TransferEvents:
         if not self._started:
             self._withheld += size
         elif size:
-            self._emit(TransferProgress(self._task_id, size))
+            seconds, self._writing = self._writing, 0.0
+            self._emit(TransferProgress(self._task_id, size, writing_seconds=seconds))
 
     def retrying(self, step: str, error: AsyncCvatError, delay: float) -> None:
         """Emit that a step failed and will be retried after some seconds."""

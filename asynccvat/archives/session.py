@@ -212,7 +212,7 @@ class ArchiveSession:
                     await receive(
                         self._source,
                         stream,
-                        span.extractor.feed,
+                        self._events.timed(span.extractor.feed),
                         self._events.progressed,
                         copy=self._copy,
                     )
@@ -228,7 +228,8 @@ class ArchiveSession:
         self._events.started(stream.total, self._reused)
         async with self._open_spool() as fd:
             spool = Spool(fd, self._staged, self._options.limits)
-            await receive(self._source, stream, spool.write, self._events.progressed)
+            write = self._events.timed(spool.write)
+            await receive(self._source, stream, write, self._events.progressed)
             directory = await in_thread(self._begin_spooled, fd, spool.size)
             await run_limited(
                 self._options.ranges.parallel,

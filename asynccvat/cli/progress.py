@@ -90,7 +90,8 @@ class Progress:
             case Cause.NETWORK:
                 return self._network()
             case Cause.DISK:
-                return f"Waiting for the disk: {run.flights.count(Stage.WRITING)} being written"
+                writing = run.flights.count(Stage.WRITING, Stage.DOWNLOADING)
+                return f"Waiting for the disk: {writing} being written"
             case Cause.PAUSE:
                 return f"Waiting for {span(run.pause_left(now))}: the server asked for a pause"
             case Cause.RETRIES:

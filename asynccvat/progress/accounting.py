@@ -6,6 +6,7 @@ be quicker for the run to be quicker.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from enum import StrEnum
 
@@ -25,7 +26,7 @@ class Cause(StrEnum):
     NETWORK = "network"
     """Archives that are read, or files that are sent."""
     DISK = "disk"
-    """Files that get their final names."""
+    """Files that are unpacked and written, and get their final names."""
     OUTAGE = "outage"
     """A server that does not answer."""
     PAUSE = "pause"
@@ -89,6 +90,21 @@ class TimeSpent:
     def lately(self) -> Cause:
         """What most of the last seconds went to. A short change does not change it."""
         return max(self._recent, key=self._recent.__getitem__, default=Cause.OTHER)
+
+    def move(self, seconds: float, source: Cause, target: Cause) -> None:
+        """Count some of the seconds of one cause for another one.
+
+        Args:
+            seconds: How many; not more are moved than the cause has.
+            source: The cause that they were counted for.
+            target: The cause that they belong to.
+        """
+        moved = min(seconds, self._seconds[source])
+        self._seconds[source] -= moved
+        self._seconds[target] += moved
+        recent = min(moved * math.log(2) / _HALF_LIFE, self._recent[source])
+        self._recent[source] -= recent
+        self._recent[target] += recent
 
     def spend(self, cause: Cause, until: float) -> None:
         """Count the time from the last call to `until` for a cause.

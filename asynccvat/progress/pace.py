@@ -209,7 +209,8 @@ class Pace:
                 return None
             times.append(seconds)
         missing, bytes_a_second = self._missing(work, flights), self.moving_bytes.per_second(moving)
-        if missing and bytes_a_second:
+        # In less than a second, bytes do not show what the network can do.
+        if missing and bytes_a_second and (moving >= _SHORTEST or not times):
             times.append(missing / bytes_a_second)
         if times:
             return max(times)

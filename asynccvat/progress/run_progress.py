@@ -158,6 +158,7 @@ class RunProgress:
             case TransferProgress(transferred=size) | UploadProgress(sent=size):
                 self.transferred += size
                 self._moved_at = now
+                self._note_writing(getattr(event, "writing_seconds", 0.0))
             case ExportFinished(seconds=float(seconds)):
                 self._export_seconds.append(seconds)
             case Retrying():
@@ -271,6 +272,15 @@ class RunProgress:
         self.spent.spend(self._cause(), now)
         self._moving = self._moving_until(now)
         self._now = now
+
+    def _note_writing(self, seconds: float) -> None:
+        """Count the time in which archives were written for the disk, not for the network.
+
+        As many threads as transfers share the time: theirs is a share of it.
+        """
+        if seconds and self._cause() is Cause.NETWORK:
+            moving = max(1, self.flights.count(*MOVING))
+            self.spent.move(seconds / moving, Cause.NETWORK, Cause.DISK)
 
     def _cause(self) -> Cause:
         if self.outage is not None:

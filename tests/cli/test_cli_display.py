@@ -95,7 +95,7 @@ def test_the_numbers_of_a_run_are_one_line_and_its_stages_another() -> None:
         events.TransferStarted(2, 2048, 0),
     ):
         progress.apply(event, 2.0)
-    assert progress.overall(2.0) == "2/4 tasks, 2.0 KiB, 2.0 KiB/s, 1.0 tasks/s, 2.0 s left"
+    assert progress.overall(2.0) == "2/4 tasks, 2.0 KiB, 2.0 KiB/s, 1.0 tasks/s, 1.0 s left"
     assert progress.stages(2.0) == "1 queued, 1 downloading, 1 failed"
 
 
