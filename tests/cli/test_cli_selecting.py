@@ -82,3 +82,22 @@ def test_of_a_range_those_tasks_are_downloaded_that_exist(shell: Shell, tmp_path
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["task5", "task6"]
     ended = shell("download", "-t", "5-40,77", "-o", "more", "--no-fsync")
     assert (ended.code, "task 77" in ended.err) == (1, True)
+
+
+def test_a_run_file_is_checked_for_names_limits_and_ranges(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "- {task: mirror, parameters: {dest: data, project: Project-1}}\n"
+        "- {task: mirror, parameters: {dest: more, limit: 2, prune: true}}\n"
+        "- {task: mirror, parameters: {dest: good, project: [project-1, 2], task_id: 2-900}}\n"
+    )
+    ended = shell("run", "run.yaml", "--dry-run")
+    assert ended.code == 2
+    said = ended.err
+    assert "no project 'Project-1' at" in said
+    assert "'prune: true' contradicts 'limit'" in said
+    assert "good" not in said
+    (tmp_path / "run.yaml").write_text(
+        "- {task: delete, parameters: {task_id: 1-900, yes: true, expect: 6}}\n"
+    )
+    ended = shell("run", "run.yaml")
+    assert (ended.code, "would find others when the file is run again" in ended.err) == (2, True)
