@@ -208,7 +208,16 @@ def test_a_mirror_s_keys_are_the_names_of_its_options() -> None:
         if option.opts[0].startswith("--")
     }
     shared = {option.opts[0].removeprefix("--").replace("-", "_") for option in application.params}
-    elsewhere = {"help", "dry_run", "quiet", "json", "report_json", "log_json", "failed_from"}
+    elsewhere = {
+        "help",
+        "dry_run",
+        "quiet",
+        "json",
+        "report_json",
+        "log_json",
+        "report",
+        "failed_from",
+    }
     assert set(PARAMETERS[MIRROR].keys) == of_the_command - elsewhere - shared | {"dest"}
 
 
