@@ -89,4 +89,4 @@ def _fallback(head: Mapping[str, Any]) -> str:
 @cache
 def _resource(name: str) -> str:
     """Return a file of this package. Line ends are those that browsers hash."""
-    return files(__package__).joinpath(name).read_text("utf-8").replace("\r\n", "\n")
+    return files("asynccvat.reports").joinpath(name).read_text("utf-8").replace("\r\n", "\n")

@@ -243,6 +243,8 @@ def _carry_out(
     elif done and not results.quiet:
         _summary(done)
     for step in done:
+        if not results.quiet:
+            _show_causes(step)
         _explain_step(step, verbose=verbose)
     if stopped is not None:
         left = len(file.steps) - len(done)
@@ -264,10 +266,14 @@ def _summary(done: Sequence[StepReport]) -> None:
     )
 
 
-def _explain_step(step: StepReport, *, verbose: bool) -> None:
-    """Write what failed in a step by cause, and why it stopped early or was not run."""
+def _show_causes(step: StepReport) -> None:
+    """Write what failed in a step, by cause."""
     for line in failure_lines(step.outcomes):
         output.remark(f"step {step.step.number}: {line}" if line[0] != " " else line)
+
+
+def _explain_step(step: StepReport, *, verbose: bool) -> None:
+    """Write why a step stopped early or was not run."""
     if isinstance(step.not_run, asynccvat.errors.EarlierStepError):
         output.remark(printable(str(step.not_run)))
     elif step.not_run is not None:

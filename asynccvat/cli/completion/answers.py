@@ -67,7 +67,9 @@ def given_options(context: Any) -> SharedOptions:
     merged = SharedOptions()
     for one in (context.find_root(), context):
         values = {item.name: one.params.get(item.name) for item in fields(SharedOptions)}
-        given = {name: value for name, value in values.items() if value or value == ""}
+        given: dict[str, Any] = {
+            name: value for name, value in values.items() if value or value == ""
+        }
         merged = merged.overridden_by(SharedOptions(**given))
     return merged
 
@@ -87,8 +89,9 @@ def _asked(settings: Settings, known: Answers, what: str) -> Answers:
 async def _ask(settings: Settings, what: str) -> Any:
     from asynccvat import CvatClient, RetryPolicy  # noqa: PLC0415 - aiohttp takes long to load
 
-    arguments = settings.client_arguments | {"policy": RetryPolicy(attempts=0)}
-    async with CvatClient(**arguments, connect_timeout=SECONDS) as client:
+    arguments: dict[str, Any] = dict(settings.client_arguments)
+    patience = RetryPolicy(attempts=0)
+    async with CvatClient(**arguments, policy=patience, connect_timeout=SECONDS) as client:
         return await (_formats(client) if what == "formats" else _projects(client))
 
 
