@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
     ("aio", "events", "fs", "models"),
-    ("http", "progress", "reports", "settings", "store"),
+    ("http", "progress", "reports", "settings", "store", "telemetry"),
     ("client",),
     ("archives",),
     ("transfer",),

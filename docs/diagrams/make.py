@@ -28,6 +28,7 @@ FLOORS: tuple[Floor, ...] = (
         ("reports", "pages"),
         ("settings", "server, user"),
         ("store", "destinations"),
+        ("telemetry", "spans"),
     ),
     (
         ("aio", "threads, task groups"),

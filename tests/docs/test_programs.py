@@ -29,7 +29,8 @@ PIPELINE = block("docs/howto/training-pipeline.md", "python")
 SERVICE = block("docs/howto/web-service.md", "python")
 NIGHTLY = block("docs/howto/nightly-mirror.md", "python")
 OWN_TESTS = block("docs/python/simulator.md", "python")
-TESTED_APART = (FIRST, PIPELINE, SERVICE, NIGHTLY, OWN_TESTS)
+TELEMETRY = block("docs/python/telemetry.md", "python")
+TESTED_APART = (FIRST, PIPELINE, SERVICE, NIGHTLY, OWN_TESTS, TELEMETRY)
 OTHERS = [item for item in blocks("python") if item not in TESTED_APART]
 
 # What stands around a fragment: a block that uses `client` without making one.

@@ -1,0 +1,26 @@
+"""The names of attributes. Those without `asynccvat.` are of OpenTelemetry's own conventions."""
+
+from __future__ import annotations
+
+ACTION = "asynccvat.action"
+BYTES = "asynccvat.bytes"
+CREATED = "asynccvat.request.created"
+FILES = "asynccvat.files"
+NAME = "asynccvat.name"
+OK = "asynccvat.ok"
+PROBLEM = "asynccvat.problem"
+REASON = "asynccvat.reason"
+REQUEST_ID = "asynccvat.request.id"
+REQUESTS = "asynccvat.requests"
+REUSED = "asynccvat.reused"
+SIZE = "asynccvat.size"
+STAGE = "asynccvat.stage"
+STEP = "asynccvat.step"
+TARGET = "asynccvat.target"
+TARGET_ID = "asynccvat.target.id"
+TASKS = "asynccvat.tasks"
+TRANSFERS = "asynccvat.transfers"
+WORKER_SECONDS = "asynccvat.server.seconds"
+
+DIRECTION = "network.io.direction"
+ERROR_TYPE = "error.type"
