@@ -53,7 +53,8 @@ class Server:
 
 
 async def settle() -> None:
-    for _ in range(8):
+    # Each of many that wait for one list needs a turn of its own.
+    for _ in range(50):
         await anyio.lowlevel.checkpoint()
 
 

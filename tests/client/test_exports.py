@@ -151,7 +151,7 @@ async def test_an_unknown_format_is_an_error_that_names_the_nearest(
     server[EXPORT] = reply(["Unknown format specified for the request"], 400)
     server["GET /api/server/annotation/formats"] = FORMATS
     client = await connect(token=TOKEN)
-    with pytest.raises(ConfigError, match=r"as 'coco 1\.0': .* mean 'COCO 1\.0' or 'COCO K"):
+    with pytest.raises(ConfigError, match=r"as 'coco 1\.0': .* Did you mean 'COCO 1\.0'\?$"):
         await client.request_export(5, ExportSpec("coco 1.0"))
     with pytest.raises(
         ConfigError,

@@ -145,12 +145,12 @@ def test_a_login_is_called_after_its_host(address: str, taken: tuple[str, ...], 
     check_name(found)
 
 
-@pytest.mark.parametrize("name", ["lab", "ann@lab", "Labor 2", "büro", "a" * 50])
+@pytest.mark.parametrize("name", ["lab", "ann@lab", "Labor 2", "büro", "n" * 50])
 def test_names_that_may_be_used(name: str) -> None:
     check_name(name)
 
 
-@pytest.mark.parametrize("name", ["", " lab", "a/b", "a\\b", "a\nb", "a" * 51, "lab.yaml", "x.yml"])
+@pytest.mark.parametrize("name", ["", " lab", "a/b", "a\\b", "a\nb", "n" * 51, "lab.yaml", "x.yml"])
 def test_names_that_other_options_take_for_files_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="the login cannot be called"):
         check_name(name)

@@ -91,7 +91,9 @@ def test_a_full_disk_stops_the_command_with_one_line_and_with_room_the_next_run_
     errors = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
     assert len(errors) == 1
     assert remedy in errors[0]
-    assert len(ended.out.splitlines()) == 1
+    said = ended.out.splitlines()
+    assert said[0].startswith("Stopped after ")
+    assert not [line for line in said if "rror: " in line]
     left = read_folders(dest)
     check_parts(left, read_folders(undisturbed))
     assert 0 < len(left) < TASKS
