@@ -27,9 +27,9 @@ from asynccvat.errors import (
 
 T = TypeVar("T")
 
-# So many calls at once if nothing else is to be sent.
+# How many calls may run at once if nothing else is to be sent.
 _CALLS_AT_ONCE = 8
-# One more call at once for so many that wait, so that comparisons keep pace with the workers.
+# For each 16 that wait, one more call may run. Comparisons then keep pace with the workers.
 _WAITING_FOR_ONE_MORE = 16
 # These would fail a call for a single task, too.
 _OF_ALL_CALLS = (AuthenticationError, ConfigError, GatewayError, OutageError)

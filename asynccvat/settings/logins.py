@@ -1,6 +1,6 @@
 """Read and write saved logins: those of `asynccvat login` and the profiles of CVAT's own tools.
 
-A list beside the settings of this program says what is known of each login, without its token.
+`logins.json` in the settings folder describes each login, without its token.
 `keyring_tokens` and `profiles` keep the tokens. `api.logins` makes logins.
 """
 

@@ -18,7 +18,7 @@ if sys.platform != "win32":
     import pwd
 
 _JOURNALS = frozenset({"restores", "imports", "creations"})
-"""What lies in an own folder beside files that were sent. It must never be removed by hand."""
+"""Folders of journals. They must never be removed by hand."""
 
 _OF_USE = _JOURNALS | {"receipts", "archives", "history", "kept", "replaced", "backups"}
 """What holds something that is lost with an own folder, unless it is empty."""

@@ -84,8 +84,8 @@ class FoundFile:
 async def exact_format(client: CvatClient, given: str) -> str:
     """Return the exact name of the format that a text means for imports.
 
-    Files that cannot be right are refused before the server is asked, so it is not asked about
-    names that CVAT is known to have.
+    A name that CVAT is known to have needs no call. Files of the wrong kind are then refused
+    before the first call.
 
     Raises:
         ConfigError: The server has no such importer, or several.

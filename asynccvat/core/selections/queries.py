@@ -12,7 +12,7 @@ from typing import Any
 # CVAT's nginx answers 414 to a request line beyond 8 KiB. Batches of ids leave room for the rest of
 # the URL.
 _MAX_FILTER_LENGTH = 4000
-# So many ids in a row fill more than one batch, and are compared with the first and the last.
+# A range of 1,000 ids fills more than one batch. It is queried by its first and last id instead.
 _LONG_RUN = 1000
 
 
