@@ -68,7 +68,7 @@ def test_the_wheel_holds_the_package_and_its_licence_and_is_small(built: Path) -
     assert metadata["License-Expression"] == "MIT"
     assert metadata["Requires-Python"] == ">=3.11"
     assert set(metadata.get_all("Provides-Extra", [])) == {
-        *("test", "lint", "docs", "fuzz", "bench", "browser"),
+        *("test", "lint", "docs", "fuzz", "bench", "browser", "examples"),
         *("keyring", "metrics", "socks", "telemetry"),
     }
 

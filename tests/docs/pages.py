@@ -14,7 +14,9 @@ PAGES = (
 )
 
 _BLOCK = re.compile(
-    r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
+    # ruff formats ```python, but does not know ```{.python}, which includes a file.
+    r"^(?P<indent> *)```(?P<language>\w*|\{\.\w+\})\n(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
 )
 
 

@@ -31,7 +31,12 @@ NIGHTLY = block("docs/howto/nightly-mirror.md", "python")
 OWN_TESTS = block("docs/python/simulator.md", "python")
 TELEMETRY = block("docs/python/telemetry.md", "python")
 TESTED_APART = (FIRST, PIPELINE, SERVICE, NIGHTLY, OWN_TESTS, TELEMETRY)
-OTHERS = [item for item in blocks("python") if item not in TESTED_APART]
+# `test_examples.py` runs the cells of the notebook.
+OTHERS = [
+    item
+    for item in blocks("python")
+    if item not in TESTED_APART and item.page != "docs/howto/notebook.md"
+]
 
 # What stands around a fragment: a block that uses `client` without making one.
 AROUND = """\
