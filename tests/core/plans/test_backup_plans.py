@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from asynccvat.core.models import DataMeta, Job, Project, Task, TaskListing
 from asynccvat.core.options.backup import BackupOptions
-from asynccvat.core.plans.backup import plan_backup
+from asynccvat.core.plans.backup import newest, plan_backup
 from asynccvat.core.plans.backup_notices import absent_notice, broken_notices, size_notice
 from asynccvat.core.plans.backup_states import outdated, project_state, task_state
 from asynccvat.core.plans.mirror import Fetch, Keep, Reason
@@ -247,6 +247,16 @@ def test_a_lightweight_backup_never_replaces_a_whole_one() -> None:
     light = [backup_of(1, lightweight=True), backup_of(2, lightweight=True)]
 
     assert expired(*whole, *light, keep=1) == [40, 2]
+
+
+def test_the_newest_backup_is_one_that_is_there_and_whole_where_that_is_asked_for() -> None:
+    whole, light = backup_of(3), backup_of(2, lightweight=True)
+    gone = backup_of(1, condition=BackupCondition.MISSING)
+
+    assert newest([whole, light, gone], whole=False) is light
+    assert newest([whole, light, gone], whole=True) is whole
+    assert newest([light, gone], whole=True) is None
+    assert newest([], whole=False) is None
 
 
 def test_a_backup_that_is_missing_or_changed_does_not_count() -> None:
