@@ -68,6 +68,11 @@ def watch(
             "--force would fetch all tasks again and again. Run one mirror with --force, and watch "
             "without it."
         )
+    if chosen.since_last_run:
+        raise ConfigError(
+            "--since-last-run is for a single mirror: a watch looks only at changes by itself. "
+            "Remove it."
+        )
     if selection is not None and selection.limit is not None:
         raise ConfigError("--limit is for a single mirror, not for a watch. Remove it.")
     if chosen.target_ids is not None:

@@ -213,6 +213,11 @@ async def test_a_watch_refuses_to_force(serve: Serving, data: Path) -> None:
         watch(serve, data, options=ac.MirrorOptions(force=True))
 
 
+async def test_a_watch_refuses_to_look_since_the_last_run(serve: Serving, data: Path) -> None:
+    with pytest.raises(ac.ConfigError, match="--since-last-run is for a single mirror"):
+        watch(serve, data, options=ac.MirrorOptions(since_last_run=True))
+
+
 async def test_a_watch_refuses_a_limit(serve: Serving, data: Path) -> None:
     with pytest.raises(ac.ConfigError, match="--limit is for a single mirror"):
         watch(serve, data, selection=ac.Selection(limit=3))
