@@ -1,6 +1,6 @@
 """Read what restores made, and compare it with the backups.
 
-`client.lookups` reads for many at once, `core.plans.restore` judges.
+`client.lookups` reads for many at once, `core.plans.restored` judges.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Have the server make a task or project of a backup, at most once, however often calls are lost.
 
 A file is sent by the caller. Each step is in the journal before the call that it announces, so any
-later process goes on from there. Only one call that counts is unanswered at a time: a task that
-appears meanwhile must be of that call. `commands.restore.lost_calls` looks for it.
+later process goes on from there. Only one call that counts is unanswered at a time, so two lost
+answers are never confused. `commands.restore.lost_calls` looks for what a lost call made.
 """
 
 from __future__ import annotations
