@@ -93,10 +93,9 @@ def _on_workers(
     """
     free_at = [0.0] * workers
     works = []
-    for span, work in zip(stays, known, strict=True):
-        if work is None:
-            begin = min(max(span.start, free_at[0]), span.end)
-            work = Span(Phase.WORKING, begin, min(begin + usual, span.end))  # noqa: PLW2901
+    for span, seen in zip(stays, known, strict=True):
+        begin = min(max(span.start, free_at[0]), span.end)
+        work = seen or Span(Phase.WORKING, begin, min(begin + usual, span.end))
         heapq.heapreplace(free_at, work.end)
         works.append(work)
     return works

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from asynccvat.core.plans.mirror import Plan
 from asynccvat.core.plans.restore import RestorePlan
 from asynccvat.core.plans.upload import UploadPlan
 from asynccvat.errors import AsyncCvatError
+from asynccvat.events import Event, RunFinished
 from asynccvat.runfiles.steps import RunFileStep
-from asynccvat.runfiles.wording import reworded_plan
+from asynccvat.runfiles.wording import reworded_event, reworded_plan
 
 AnyPlan = (
     Plan
@@ -36,6 +37,26 @@ AnyPlan = (
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 
 
+class StepEvents:
+    """Receives the events of one step, and keeps the reports of its runs.
+
+    Attributes:
+        reports: The report of each run that began, in order.
+    """
+
+    def __init__(self, step: RunFileStep, tell: Callable[[RunFileStep, Event], None]) -> None:
+        self.reports: list[RunReport] = []
+        self._step = step
+        self._tell = tell
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event on, in the words of run files."""
+        event = reworded_event(event, self._step.task)
+        if isinstance(event, RunFinished):
+            self.reports.append(event.report)
+        self._tell(self._step, event)
+
+
 @dataclass(frozen=True, slots=True)
 class StepReport:
     """The result of one step.
@@ -46,11 +67,13 @@ class StepReport:
             step was not run.
         not_run: Why it was not run: the error that stopped an earlier step on its server, or an
             `EarlierStepError`.
+        not_begun: The error that kept a run of it from beginning. Such a run has no report.
     """
 
     step: RunFileStep
     reports: tuple[RunReport, ...] = ()
     not_run: AsyncCvatError | None = None
+    not_begun: AsyncCvatError | None = None
 
     @property
     def outcomes(self) -> tuple[TaskOutcome, ...]:
@@ -61,7 +84,8 @@ class StepReport:
     def stopped_by(self) -> AsyncCvatError | None:
         """The error that stopped the step or prevented its start; None without one."""
         errors = (report.stopped_by for report in self.reports)
-        return next((error for error in errors if error is not None), self.not_run)
+        of_runs = next((error for error in errors if error is not None), None)
+        return of_runs or self.not_begun or self.not_run
 
     @property
     def done(self) -> int:
@@ -87,7 +111,8 @@ class StepReport:
     @property
     def ok(self) -> bool:
         """Whether the step was run and everything planned is done."""
-        return self.not_run is None and all(report.ok for report in self.reports)
+        began = self.not_run is None and self.not_begun is None
+        return began and all(report.ok for report in self.reports)
 
     def to_json(self) -> dict[str, Any]:
         """Return the step and its reports as JSON types."""
@@ -99,6 +124,7 @@ class StepReport:
             "warned": self.warned,
             "failed": self.failed,
             "not_run": None if self.not_run is None else str(self.not_run),
+            "not_begun": None if self.not_begun is None else str(self.not_begun),
             "reports": [report.to_json() for report in self.reports],
         }
 

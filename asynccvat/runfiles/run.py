@@ -14,7 +14,6 @@ from pathlib import Path
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
-from asynccvat.core.outcomes import RunReport
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -28,12 +27,12 @@ from asynccvat.errors import (
     ServerError,
     TransportError,
 )
-from asynccvat.events import Event, RunFinished
+from asynccvat.events import Event
 from asynccvat.runfiles.accounts import Account, SettingsOf, accounts
 from asynccvat.runfiles.building.deletions import refusal, unconfirmed
 from asynccvat.runfiles.loading import load_run_file
 from asynccvat.runfiles.preflight import problems_at
-from asynccvat.runfiles.reports import RunFileReport, StepPlan, StepReport
+from asynccvat.runfiles.reports import RunFileReport, StepEvents, StepPlan, StepReport
 from asynccvat.runfiles.steps import (
     AnnotationsStep,
     BackupStep,
@@ -46,7 +45,7 @@ from asynccvat.runfiles.steps import (
     UploadStep,
 )
 from asynccvat.runfiles.verbs import carry_out, plans_of
-from asynccvat.runfiles.wording import reworded, reworded_event
+from asynccvat.runfiles.wording import reworded
 from asynccvat.store import BackupStore
 
 StepCallback = Callable[[RunFileStep, Event], None]
@@ -164,18 +163,13 @@ async def _report(
     on_step: Callable[[StepReport], None] | None,
 ) -> StepReport:
     """Run a step; pass its report to `on_step` in any case."""
-    reports: list[RunReport] = []
-
-    def hear(event: Event) -> None:
-        event = reworded_event(event, step.task)
-        if isinstance(event, RunFinished):
-            reports.append(event.report)
-        tell(step, event)
-
+    hear, not_begun = StepEvents(step, tell), None
     try:
         await carry_out(step, account, hear)
+    except AsyncCvatError as error:
+        not_begun = reworded(error, step.task)
     finally:
-        report = StepReport(step, tuple(reports))
+        report = StepReport(step, tuple(hear.reports), not_begun=not_begun)
         if on_step is not None:
             on_step(report)
     return report

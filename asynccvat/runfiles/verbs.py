@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import replace
 from functools import singledispatch
 
@@ -29,9 +28,8 @@ from asynccvat.api.uploads import plan_upload, upload
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError
-from asynccvat.events import Event
 from asynccvat.runfiles.accounts import Account, target_of
-from asynccvat.runfiles.reports import AnyPlan
+from asynccvat.runfiles.reports import AnyPlan, StepEvents
 from asynccvat.runfiles.steps import (
     AnnotationsStep,
     BackupStep,
@@ -47,15 +45,13 @@ from asynccvat.runfiles.steps import (
     UploadStep,
 )
 
-Hear = Callable[[Event], None]
-"""Receives each event of a step."""
-
 
 @singledispatch
-async def carry_out(step: RunFileStep, account: Account, hear: Hear) -> None:
-    """Run a step with the client of its account. Its reports are in its events.
+async def carry_out(step: RunFileStep, account: Account, hear: StepEvents) -> None:
+    """Run a step with the client of its account. `hear` gets its reports.
 
     Raises:
+        AsyncCvatError: A run could not begin, so it has no report.
         TypeError: No verb carries out such a step.
     """
     del account, hear
@@ -74,17 +70,25 @@ async def plans_of(step: RunFileStep, account: Account) -> tuple[AnyPlan, ...]:
     raise TypeError(f"no verb plans {step!r}")
 
 
-async def _reported(run: Awaitable[RunReport]) -> None:
-    """Await a run. An error that prevented its start is in the report of its last event."""
-    with contextlib.suppress(AsyncCvatError):
+async def _reported(run: Awaitable[RunReport], hear: StepEvents) -> None:
+    """Await a run. An error that stopped it is in its report.
+
+    Raises:
+        AsyncCvatError: It ended without a report.
+    """
+    before = len(hear.reports)
+    try:
         await run
+    except AsyncCvatError:
+        if len(hear.reports) == before:
+            raise
 
 
 # --- from the server ------------------------------------------------------------------------------
 
 
 @carry_out.register
-async def _download(step: DownloadStep, account: Account, hear: Hear) -> None:
+async def _download(step: DownloadStep, account: Account, hear: StepEvents) -> None:
     await _reported(
         download_many(
             account.client,
@@ -93,7 +97,8 @@ async def _download(step: DownloadStep, account: Account, hear: Hear) -> None:
             skip_existing=step.skip_existing,
             replace=not step.skip_existing,
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 
@@ -110,7 +115,7 @@ async def _plan_download(step: DownloadStep, account: Account) -> tuple[AnyPlan,
 
 
 @carry_out.register
-async def _mirror(step: MirrorStep, account: Account, hear: Hear) -> None:
+async def _mirror(step: MirrorStep, account: Account, hear: StepEvents) -> None:
     await _reported(
         mirror(
             account.client,
@@ -120,7 +125,8 @@ async def _mirror(step: MirrorStep, account: Account, hear: Hear) -> None:
             images=step.images,
             options=replace(step.options, default_project_id=account.project_id),
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 
@@ -138,10 +144,10 @@ async def _plan_mirror(step: MirrorStep, account: Account) -> tuple[AnyPlan, ...
 
 
 @carry_out.register
-async def _backup(step: BackupStep, account: Account, hear: Hear) -> None:
+async def _backup(step: BackupStep, account: Account, hear: StepEvents) -> None:
     options = replace(step.options, default_project_id=account.project_id)
     await _reported(
-        backup(account.client, step.dest, step.selection, options=options, on_event=hear)
+        backup(account.client, step.dest, step.selection, options=options, on_event=hear), hear
     )
 
 
@@ -155,7 +161,7 @@ async def _plan_backup(step: BackupStep, account: Account) -> tuple[AnyPlan, ...
 
 
 @carry_out.register
-async def _upload(step: UploadStep, account: Account, hear: Hear) -> None:
+async def _upload(step: UploadStep, account: Account, hear: StepEvents) -> None:
     for batch in step.batches:
         await _reported(
             upload(
@@ -165,7 +171,8 @@ async def _upload(step: UploadStep, account: Account, hear: Hear) -> None:
                 format=batch.format,
                 options=step.options,
                 on_event=hear,
-            )
+            ),
+            hear,
         )
 
 
@@ -187,7 +194,7 @@ async def _plan_upload(step: UploadStep, account: Account) -> tuple[AnyPlan, ...
 
 
 @carry_out.register
-async def _create(step: CreationStep, account: Account, hear: Hear) -> None:
+async def _create(step: CreationStep, account: Account, hear: StepEvents) -> None:
     await _reported(
         create(
             account.client,
@@ -198,7 +205,8 @@ async def _create(step: CreationStep, account: Account, hear: Hear) -> None:
             order=step.order,
             options=step.options,
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 
@@ -217,7 +225,7 @@ async def _plan_create(step: CreationStep, account: Account) -> tuple[AnyPlan, .
 
 
 @carry_out.register
-async def _import_datasets(step: DatasetStep, account: Account, hear: Hear) -> None:
+async def _import_datasets(step: DatasetStep, account: Account, hear: StepEvents) -> None:
     await _reported(
         import_datasets(
             account.client,
@@ -226,7 +234,8 @@ async def _import_datasets(step: DatasetStep, account: Account, hear: Hear) -> N
             format=step.format,
             options=step.options,
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 
@@ -239,7 +248,7 @@ async def _plan_import_datasets(step: DatasetStep, account: Account) -> tuple[An
 
 
 @carry_out.register
-async def _restore(step: RestoreStep, account: Account, hear: Hear) -> None:
+async def _restore(step: RestoreStep, account: Account, hear: StepEvents) -> None:
     await _reported(
         restore(
             account.client,
@@ -250,7 +259,8 @@ async def _restore(step: RestoreStep, account: Account, hear: Hear) -> None:
             at=step.at,
             options=step.options,
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 
@@ -269,7 +279,7 @@ async def _plan_restore(step: RestoreStep, account: Account) -> tuple[AnyPlan, .
 
 
 @carry_out.register
-async def _restore_annotations(step: AnnotationsStep, account: Account, hear: Hear) -> None:
+async def _restore_annotations(step: AnnotationsStep, account: Account, hear: StepEvents) -> None:
     await _reported(
         restore_annotations(
             account.client,
@@ -278,7 +288,8 @@ async def _restore_annotations(step: AnnotationsStep, account: Account, hear: He
             at=step.at,
             options=step.options,
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 
@@ -294,11 +305,11 @@ async def _plan_restore_annotations(step: AnnotationsStep, account: Account) -> 
 
 
 @carry_out.register
-async def _copy(step: CopyStep, account: Account, hear: Hear) -> None:
+async def _copy(step: CopyStep, account: Account, hear: StepEvents) -> None:
     async with await in_thread(target_of, step) as target:
         options = replace(step.options, default_project_id=account.project_id)
         await _reported(
-            copy(account.client, target, step.selection, options=options, on_event=hear)
+            copy(account.client, target, step.selection, options=options, on_event=hear), hear
         )
 
 
@@ -310,7 +321,7 @@ async def _plan_copy(step: CopyStep, account: Account) -> tuple[AnyPlan, ...]:
 
 
 @carry_out.register
-async def _export_to_cloud(step: CloudStep, account: Account, hear: Hear) -> None:
+async def _export_to_cloud(step: CloudStep, account: Account, hear: StepEvents) -> None:
     await _reported(
         export_to_cloud(
             account.client,
@@ -320,7 +331,8 @@ async def _export_to_cloud(step: CloudStep, account: Account, hear: Hear) -> Non
             step.spec,
             options=step.options,
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 
@@ -338,7 +350,7 @@ async def _plan_export_to_cloud(step: CloudStep, account: Account) -> tuple[AnyP
 
 
 @carry_out.register
-async def _delete(step: DeletionStep, account: Account, hear: Hear) -> None:
+async def _delete(step: DeletionStep, account: Account, hear: StepEvents) -> None:
     assert step.expect is not None, "a deletion without a number is refused before"
     await _reported(
         delete(
@@ -348,7 +360,8 @@ async def _delete(step: DeletionStep, account: Account, hear: Hear) -> None:
             plan=step.plan,
             options=step.options,
             on_event=hear,
-        )
+        ),
+        hear,
     )
 
 

@@ -17,7 +17,7 @@ from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.core.selections.id_lists import required
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from asynccvat.models import Job, Project, Task
     from asynccvat.settings import Settings
@@ -241,5 +241,9 @@ def _user(title: str, *, extra: bool = False) -> Column[Any]:
 
 def _date(title: str, *, extra: bool = False) -> Column[Any]:
     """Return the column of a date: up to the minute in a table, whole in CSV."""
-    date: Callable[[Any], str | None] = lambda item: getattr(item, f"{title}_date")  # noqa: E731
+
+    def date(item: Any) -> str | None:
+        value: str | None = getattr(item, f"{title}_date")
+        return value
+
     return Column(title=title, value=date, text=minute, extra=extra)

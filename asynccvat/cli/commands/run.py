@@ -289,7 +289,8 @@ def _explain_step(step: StepReport, *, verbose: bool) -> None:
 def _code(step: StepReport) -> ExitCode:
     if step.not_run is not None:
         return exit_code(step.not_run)
-    return worst(report_code(report) for report in step.reports)
+    begun = worst(report_code(report) for report in step.reports)
+    return begun if step.not_begun is None else worst([begun, exit_code(step.not_begun)])
 
 
 class _Screen:

@@ -70,3 +70,20 @@ async def test_options_that_contradict_each_other_are_refused(tmp_path: Path) ->
         file.write_text(file.read_text() + "    expect: 2\n")
         with pytest.raises(RunFileError, match="prune is not set"):
             await asynccvat.run_file(file)
+
+
+async def test_a_copy_that_cannot_begin_fails_its_step_and_leaves_the_other_steps(
+    tmp_path: Path,
+) -> None:
+    async with two_servers(tmp_path / "state") as both:
+        file = steps(tmp_path, both)
+        text = file.read_text()
+        same = text.replace("new.yaml", "old.yaml")
+        file.write_text(same + text)
+        report = await asynccvat.run_file(file)
+        first, second = report.steps
+        assert not report.ok
+        assert isinstance(first.stopped_by, asynccvat.ConfigError)
+        assert "both sides are" in str(first.to_json()["not_begun"])
+        assert (first.ok, first.outcomes, second.ok) == (False, (), True)
+        assert both.restores() == 2
