@@ -125,8 +125,8 @@ async def restore_annotations(
     """Put the annotations of backups back into the tasks that they were made of.
 
     The tasks stay as they are otherwise. What they hold now is kept in `options.backup_dir`
-    before; `undo_upload` puts it back. A task that has other annotations than its backup, and than
-    an earlier upload of ours left, is refused unless `options.overwrite` is given.
+    before; `undo_upload` puts it back. A task whose annotations changed since its backup, and since
+    the last upload by asynccvat, is refused. `options.overwrite` permits it.
 
     Args:
         client: The server.

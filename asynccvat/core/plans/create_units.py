@@ -60,7 +60,7 @@ class MediaUnit:
         folder: What stands before the names of its files: "" or a folder with a slash.
         files: Its files. A video and a zip are one.
         available: Frames of the media, None for what only the server can count.
-        annotations: What lies beside it, None for nothing.
+        annotations: The annotation file next to the media, None if there is none.
         problems: Why it cannot be used. Empty if it can.
         ordered: Whether the user named the order of its files.
     """
