@@ -26,6 +26,7 @@ from asynccvat.commands.restore.making import BackupMaker
 from asynccvat.core.models import Task
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.comparison import ComparedTask
+from asynccvat.core.plans.copy import edited
 from asynccvat.core.plans.copy_steps import (
     CopyReason,
     CopyTask,
@@ -177,18 +178,25 @@ class TaskCopier:
 
         Raises:
             CopyChangedError: It was changed.
+            CopyDiffersError: It was changed, its jobs are set nevertheless, and it differs.
             AsyncCvatError: A server refuses it, or cannot be asked.
         """
         task, left = step.task, step.copied.target
         now = await self._target.task(step.copied.copy)
-        await self._remover.check_as_left(step.copied, now, "its jobs are not set", "sets them")
+        await self._remover.check_as_left(
+            step.copied, now, "keeps the stages and states of its jobs", "sets them"
+        )
         changed = await self._placer.set_jobs(task.id, now.id)
         look = await look_at(self._target, now, known_date=left.updated_date)
-        state = look.state
-        if not state.annotations:
-            state = msgspec.structs.replace(state, annotations=left.annotations)
-        source = source_state(task, self._jobs.get(task.id, ""))
-        await self._state.note(Copied(task.id, now.id, source, state))
+        # Only its jobs were set. What else another user changed stays a change.
+        state = msgspec.structs.replace(left, jobs=look.state.jobs)
+        how = edited(state, look)
+        if not how:
+            # The next plan then need not read its annotations to see that only its date moved.
+            state = msgspec.structs.replace(state, updated_date=look.state.updated_date)
+        copied = Copied(task.id, now.id, source_state(task, self._jobs.get(task.id, "")), state)
+        await self._state.note(copied)
+        compared = await self._compare_edited(task, copied, how) if how else None
         return TaskOutcome(
             task_id=task.id,
             name=task.name,
@@ -196,6 +204,8 @@ class TaskCopier:
             reason=step.reason if changed else CopyReason.UNCHANGED,
             location=self._address(now.id),
             new_id=now.id,
+            compared=compared,
+            warnings=(f"its copy was changed: {how}",) if how else (),
         )
 
     async def keep(self, step: KeepCopy) -> TaskOutcome:
@@ -207,13 +217,8 @@ class TaskCopier:
         """
         compared = None
         if step.reason is CopyReason.EDITED:
-            read = await compare(self._source, self._lookups, step.task, step.copied.copy)
-            compared = read.compared
-            if compared.differences:
-                how = step.detail.removeprefix("its copy ")
-                raise self._differs(
-                    compared, f". It {how}. Delete it at the target to have it made again"
-                )
+            how = step.detail.removeprefix("its copy was changed: ")
+            compared = await self._compare_edited(step.task, step.copied, how)
         return TaskOutcome(
             task_id=step.task.id,
             name=step.task.name,
@@ -225,6 +230,15 @@ class TaskCopier:
             warnings=(step.detail,) if step.detail else (),
         )
 
+    async def _compare_edited(self, task: Task, copied: Copied, how: str) -> ComparedTask:
+        """Compare a task with its copy, which another user changed as `how` says."""
+        compared = (await compare(self._source, self._lookups, task, copied.copy)).compared
+        if compared.differences:
+            raise self._differs(
+                compared, f". It was changed: {how}. Delete it at the target to have it made again"
+            )
+        return compared
+
     # --- the steps of one copy ----------------------------------------------------------------
 
     async def _begin(self, task: Task) -> Begun:
@@ -235,7 +249,7 @@ class TaskCopier:
         """
         state = source_state(task, self._jobs.get(task.id, ""))
         known = self._state.ledger.begun.get(task.id)
-        if known is not None and known.source == state:
+        if known is not None and known.source.has_content_of(state):
             restore = self._state.restores.of(known.key)
             asked = restore.requesting is not None or restore.new_id is not None
             if task.id in self._begun or not asked:

@@ -372,6 +372,18 @@ async def test_an_upload_goes_on_in_the_next_run(both: TwoServers) -> None:
     assert report.outcomes[0].transferred < report.outcomes[0].bytes
 
 
+async def test_an_upload_goes_on_where_only_jobs_changed_since(both: TwoServers) -> None:
+    both.fail(*(Fault(method="PATCH", path=PIECE, nth=nth, status=503) for nth in range(2, 12)))
+    assert (await both.copy(ONE, retries=0, states=True)).failures
+    both.new.faults.clear()
+    both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
+    report = await both.copy(ONE, states=True)
+    await equal(both, report)
+    (outcome,) = report.outcomes
+    assert outcome.transferred < outcome.bytes
+    assert both.new.world.tasks[outcome.new_id or 0].jobs()[0].state == "rejected"
+
+
 def without_id(annotation: dict[str, Any]) -> dict[str, Any]:
     """An annotation as it is written: the ids in it are the server's."""
     return {

@@ -411,8 +411,24 @@ async def test_states_of_jobs_are_not_set_at_a_copy_that_is_changed_meanwhile(
     report = await asynccvat.copy(
         both.source, both.target, options=both.options(states=True), on_event=on_event
     )
-    assert "its jobs are not set" in str(report.failures[0].error)
+    said = str(report.failures[0].error)
+    assert "a copy of task 1, keeps the stages and states of its jobs: its jobs have" in said
     assert both.new.world.tasks[first[1]].jobs()[0].state == "completed"
+
+
+async def test_a_copy_whose_jobs_were_set_is_still_known_to_be_changed(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy(states=True)).outcomes}
+    both.old.world.change_job(both.old.world.tasks[3].jobs()[0].id, state="rejected")
+    both.new.edit_task(first[3])
+    (failure,) = (await both.copy(states=True, overwrite=True)).failures
+    assert "differs: it has" in str(failure.error)
+    assert failure.new_id == first[3]
+    assert both.new.world.tasks[first[3]].jobs()[0].state == "rejected"
+    assert (await both.plan(states=True)).counts == {"keep": 4}
+    both.old.edit_task(3)
+    (failure,) = (await both.copy(states=True)).failures
+    assert failure.reason == CopyReason.EDITED
+    assert first[3] in both.new.world.tasks
 
 
 async def test_tasks_outside_projects_stay_outside(tmp_path: Path) -> None:
