@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import getpass
 import socket
 from datetime import UTC, datetime, timedelta
@@ -100,7 +99,7 @@ async def login(
     Raises:
         AuthenticationError: The credentials are not accepted.
         ConfigError: The token cannot be kept, or the name is taken. Then no token was made, or it
-            was revoked again.
+            was revoked again. The message says so if a token could not be revoked.
         AsyncCvatError: The server cannot be reached, or makes no token.
     """
     check_client(client)
@@ -112,6 +111,7 @@ async def login(
     chosen = _name(name, account, known, others)
     before = known.find(chosen)
     value, token, made = await _token(client, account, read_only, label, lifetime)
+    is_same = before is not None and before.is_of(value)
     saved = SavedLogin(
         name=chosen,
         url=account.url,
@@ -119,20 +119,42 @@ async def login(
         store=place,
         fingerprint=fingerprint(value),
         token=token,
-        made=made,
+        made=made or (is_same and before is not None and before.made),
         organization=account.organization,
         saved=datetime.now(UTC),
         **certificates_of(client),
     )
     try:
-        await in_thread(files.save, saved, value)
-    except BaseException:
+        removed = await in_thread(files.save, saved, value)
+    # A cancellation is raised after the login was saved, which then needs its token.
+    except Exception as error:
         if made and token is not None:
-            with contextlib.suppress(AsyncCvatError):
-                await client.revoke_access_token(token.id)
+            await _take_back(client, token, error)
         raise
-    revoked, left = await _revoke(client, before)
-    return LoginResult(login=saved, account=account, replaced=before, revoked=revoked, left=left)
+    revoked, left = await _revoke(client, None if is_same else before)
+    return LoginResult(
+        login=saved,
+        account=account,
+        replaced=before,
+        revoked=revoked,
+        left=left,
+        still_stored=not removed,
+    )
+
+
+async def _take_back(client: CvatClient, token: AccessToken, failure: Exception) -> None:
+    """Revoke a token that cannot be kept.
+
+    Raises:
+        ConfigError: It still works. The message begins with why it cannot be kept.
+    """
+    try:
+        await client.revoke_access_token(token.id)
+    except AsyncCvatError:
+        raise ConfigError(
+            f"{failure} The access token {token.name!r} that was made for it could not be revoked, "
+            f"and still works. Revoke it at {client.origin}/profile."
+        ) from failure
 
 
 async def logout(name: str | None = None, *, client: CvatClient | None = None) -> LoginResult:
@@ -150,7 +172,7 @@ async def logout(name: str | None = None, *, client: CvatClient | None = None) -
 
     Raises:
         AuthenticationError: The client's password is not accepted. The login is kept then.
-        ConfigError: There is no such login, or the client is for another server.
+        ConfigError: There is no such login, or the client is for another server or user.
         AsyncCvatError: The server cannot be reached. The login is kept then.
     """
     files = LoginFiles.of_user()
@@ -287,9 +309,24 @@ async def _revoke(
     if client is None or not internals(client).is_password_login:
         return None, token
     try:
+        await _check_user(client, ended)
         await client.revoke_access_token(token.id)
     except AsyncCvatError:
         if strict:
             raise
         return None, token
     return token, None
+
+
+async def _check_user(client: CvatClient, ended: SavedLogin) -> None:
+    """Refuse a client of another user, for whom the login's token seems to be revoked already.
+
+    Raises:
+        AsyncCvatError: The client is another user's, or the server does not tell.
+    """
+    user = await client.user()
+    if user.username != ended.username:
+        raise ConfigError(
+            f"the login {ended.name!r} is for {ended.username!r}, and the client for "
+            f"{user.username!r}. Give a client of the login's user."
+        )

@@ -128,6 +128,8 @@ class LoginResult(msgspec.Struct, frozen=True, kw_only=True):
         revoked: The token that was revoked at the server: of the replaced login, or of the one
             that was forgotten. None for none.
         left: A token that `login` made, that nothing uses any more, and that still works.
+        still_stored: Whether the token of the replaced login is still where it was kept, since a
+            locked keyring, for example, could not remove it.
     """
 
     login: SavedLogin
@@ -135,6 +137,7 @@ class LoginResult(msgspec.Struct, frozen=True, kw_only=True):
     replaced: SavedLogin | None = None
     revoked: AccessToken | None = None
     left: AccessToken | None = None
+    still_stored: bool = False
 
 
 class SavedLogins(msgspec.Struct, frozen=True, kw_only=True):

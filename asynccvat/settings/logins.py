@@ -68,8 +68,11 @@ class LoginFiles:
             ) from error
         return decode(content, repr(str(self.logins)))
 
-    def save(self, login: SavedLogin, token: str) -> None:
+    def save(self, login: SavedLogin, token: str) -> bool:
         """Keep a login and its token. It becomes the default. Blocks.
+
+        Returns:
+            False if the login of its name had a token elsewhere, which could not be removed.
 
         Raises:
             ConfigError: A file or the keyring cannot be written.
@@ -88,7 +91,12 @@ class LoginFiles:
             login.store,
             _address(login.url),
         ):
-            self._remove_token(before)
+            # A login with another store is what helps if a keyring cannot be used any more.
+            try:
+                self._remove_token(before)
+            except ConfigError:
+                return False
+        return True
 
     def remove(self, login: SavedLogin) -> None:
         """Forget a login and its token. Blocks.

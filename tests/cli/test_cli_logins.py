@@ -318,6 +318,23 @@ def test_a_token_goes_to_the_keyring_if_there_is_one(
     assert memory_keyring.entries == {}
 
 
+def test_a_token_that_stays_in_a_locked_keyring_is_named(
+    bare_shell: Shell,
+    own: SimulatedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    memory_keyring: MemoryKeyring,
+) -> None:
+    with_password(bare_shell, own, monkeypatch)
+    memory_keyring.locked = True
+    said = with_password(bare_shell, own, monkeypatch, "--store", "file")
+    assert (
+        "warning: the token of the earlier login could not be removed from the system's keyring, "
+        f"entry 'asynccvat {own.url}'. Remove it there.\n" in said
+    )
+    assert bare_shell("whoami").code == 0
+    assert len(tokens(own)) == 1
+
+
 def test_a_keyring_that_is_asked_for_must_be_there(
     bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

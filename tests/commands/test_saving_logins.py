@@ -8,12 +8,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from keyrings import MemoryKeyring, memory_keyring
 
 import asynccvat as ac
 from asynccvat.models import TokenStore
-from asynccvat.simulator import SimulatedServer, SimulatorOptions
+from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions, UserSpec
+
+__all__ = ["memory_keyring"]
 
 pytestmark = pytest.mark.anyio
+
+BOB = (UserSpec("bob", "bobs-own-secret"),)
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     for name in ("CVAT_URL", "CVAT_ACCESS_TOKEN", "CVAT_USERNAME", "CVAT_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    async with SimulatedServer(SimulatorOptions(tasks=1, frames=1)) as running:
+    async with SimulatedServer(SimulatorOptions(tasks=1, frames=1, users=BOB)) as running:
         yield running
 
 
@@ -96,3 +101,74 @@ async def test_an_unknown_store_is_refused_before_a_token_is_made(server: Simula
         with pytest.raises(ac.ConfigError, match="the store must be keyring or file, not 'cloud'"):
             await ac.login(client, store="cloud")
     assert server.calls == []
+
+
+async def test_a_client_of_another_user_revokes_no_token_and_says_so(
+    server: SimulatedServer,
+) -> None:
+    async with with_password(server) as client:
+        made = await ac.login(client, name="lab", store="file")
+    bob = ac.CvatClient(server.url, username="bob", password="bobs-own-secret")
+    async with bob:
+        with pytest.raises(ac.ConfigError, match=r"for 'admin', and the client for 'bob'\. Give a"):
+            await ac.logout(client=bob)
+        assert (await asyncio.to_thread(ac.saved_logins)).find("lab") == made.login
+        replacing = await ac.login(bob, name="lab", store="file")
+    assert (replacing.revoked, replacing.left) == (None, made.login.token)
+    assert len(server.accounts.access_tokens) == 2
+
+
+async def test_a_login_with_the_token_of_an_earlier_one_still_revokes_it_in_the_end(
+    server: SimulatedServer, memory_keyring: MemoryKeyring
+) -> None:
+    async with with_password(server) as client:
+        made = await ac.login(client)
+    (token,) = memory_keyring.entries.values()
+    async with ac.CvatClient(server.url, token=token) as client:
+        moved = await ac.login(client, store="file")
+    assert (moved.revoked, moved.left, memory_keyring.entries) == (None, None, {})
+    assert moved.login.made_token == made.login.token
+    async with with_password(server) as client:
+        assert (await ac.logout(client=client)).revoked == made.login.token
+
+
+async def test_a_token_that_can_neither_be_kept_nor_revoked_is_named(
+    server: SimulatedServer, memory_keyring: MemoryKeyring
+) -> None:
+    memory_keyring.full = True
+    server.faults.add(Fault(path="/api/auth/access_tokens/", method="DELETE", status=403))
+    async with with_password(server) as client:
+        with pytest.raises(ac.ConfigError) as raised:
+            await ac.login(client, label="mine")
+    assert raised.value.message.startswith("cannot write the system's keyring: no room. ")
+    assert raised.value.message.endswith(
+        " The access token 'mine' that was made for it could not be revoked, and still works. "
+        f"Revoke it at {server.url}/profile."
+    )
+
+
+async def test_a_login_that_is_cancelled_while_it_is_saved_keeps_a_token_that_works(
+    server: SimulatedServer, memory_keyring: MemoryKeyring
+) -> None:
+    loop = asyncio.get_running_loop()
+    write = memory_keyring.set_password
+
+    async def log_in() -> None:
+        async with with_password(server) as client:
+            await ac.login(client)
+
+    task = asyncio.create_task(log_in())
+
+    def cancelling(service: str, username: str, password: str) -> None:
+        asyncio.run_coroutine_threadsafe(cancel(task), loop).result()
+        write(service, username, password)
+
+    memory_keyring.set_password = cancelling  # type: ignore[method-assign]
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with await asyncio.to_thread(ac.CvatClient.from_settings) as client:
+        assert (await ac.whoami(client)).user.username == "admin"
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()

@@ -188,6 +188,15 @@ def test_a_login_that_moves_to_another_store_leaves_no_token_behind(
     assert memory_keyring.entries == {}
 
 
+def test_a_keyring_that_stays_locked_is_no_obstacle_to_a_login_in_the_file(
+    tmp_path: Path, files: LoginFiles, memory_keyring: MemoryKeyring
+) -> None:
+    saved(files, "lab", store=TokenStore.KEYRING)
+    memory_keyring.locked = True
+    saved(files, "lab")
+    assert loaded(tmp_path, files) == (URL, "token.of-lab")
+
+
 @pytest.mark.usefixtures("memory_keyring")
 def test_a_changed_list_sends_no_token_of_the_keyring_elsewhere(
     tmp_path: Path, files: LoginFiles

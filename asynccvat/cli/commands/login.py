@@ -254,6 +254,12 @@ def _said(login: SavedLogin, revoked: AccessToken | None) -> Iterator[str]:
     yield "Commands without --url use it from now on, like: asynccvat mirror data/"
 
 
+def _place(login: SavedLogin) -> str:
+    if login.store == Store.KEYRING.value:
+        return f"the system's keyring, entry {f'asynccvat {login.url}'!r}"
+    return "the file of profiles of CVAT's own tools"
+
+
 def _warnings(result: LoginResult, settings: Settings) -> Iterator[str]:
     """Yield what keeps a login from being all that is needed."""
     login = result.login
@@ -261,6 +267,11 @@ def _warnings(result: LoginResult, settings: Settings) -> Iterator[str]:
         yield (
             f"the access token {result.left.name!r} of the earlier login still works. Revoke it at "
             f"{login.url}/profile."
+        )
+    if result.still_stored and result.replaced is not None:
+        yield (
+            f"the token of the earlier login could not be removed from {_place(result.replaced)}. "
+            "Remove it there."
         )
     for name, what in (("headers", "--header"), ("proxy", "--proxy")):
         if any(name == given for given, _ in settings.places):
