@@ -147,6 +147,7 @@ class MirrorRun:
         _warn_of(plan_, report)
         if not self._is_repair:
             await store.remember(settled.remembered)
+            await store.complete_runs.forget_others(settled.remembered)
         await store.keep_history(options.history or 0.0)
         failed_before = await store.failures.read()
         orders = await in_thread(_orders, plan_, adopt=options.adopt, last=failed_before)

@@ -120,6 +120,18 @@ async def test_other_settings_look_at_all_tasks(data: Path) -> None:
         }
 
 
+async def test_settings_that_return_look_at_all_tasks(data: Path) -> None:
+    async with serving(3) as serve:
+        await ac.mirror(serve.client, data, spec="COCO 1.0", options=QUICK)
+        long_ago(data)
+        changing = replace(QUICK, change=True)
+        one = ac.Selection(task_ids=[2])
+        await ac.mirror(serve.client, data, one, "CVAT for images 1.1", options=changing)
+        back = replace(SINCE, change=True)
+        report = await ac.mirror(serve.client, data, spec="COCO 1.0", options=back)
+        assert actions(report)[2] == ("fetched", "spec")
+
+
 async def test_the_note_begins_before_the_run_did(data: Path) -> None:
     async with serving(1) as serve:
         await ac.mirror(serve.client, data, options=QUICK)
