@@ -38,14 +38,26 @@ def complete(settings: Settings) -> Settings:
     """Ask for the user name and the password that the settings lack.
 
     Raises:
-        ConfigError: There is no terminal, or nothing was typed.
+        ConfigError: There is no terminal, nothing was typed, or nothing may be asked for.
     """
+    if settings.token is None and settings.password is None:
+        check_asking(settings)
     if settings.username is None and settings.token is None:
         settings = replace(settings, username=ask_username(settings.address))
     if settings.password_missing:
         question = f"Password of {settings.username} at {settings.address}: "
         settings = replace(settings, password=ask_password(question))
     return settings
+
+
+def check_asking(settings: Settings) -> None:
+    """Refuse to ask for a secret where a file that was only found decides who can read it.
+
+    Raises:
+        ConfigError: There is such a file.
+    """
+    if settings.asking_refused is not None and on_a_terminal():
+        raise asynccvat.ConfigError(settings.asking_refused)
 
 
 def ask_username(url: str) -> str:

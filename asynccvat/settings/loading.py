@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ class Settings:
         verify: True to check TLS certificates against the system's authorities, the path of a CA
             bundle, or False to check nothing.
         warnings: Messages for the user, about files of secrets that others can read.
+        asking_refused: Why no secret may be asked for, None if it may.
         connection: How to get through gateways and proxies.
         places: The place of each setting that counts, by its name: option, variable, or file and
             line.
@@ -64,6 +65,7 @@ class Settings:
     task_id: int | None = None
     verify: bool | Path = True
     warnings: tuple[str, ...] = ()
+    asking_refused: str | None = None
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
@@ -141,7 +143,7 @@ def load_settings(
 
     A file that is only found may come with a folder that somebody else made. So if it names the
     server, no secret of another place goes there. And only with its own server may it say how
-    certificates are checked.
+    certificates are checked, and only for its own secrets.
 
     Args:
         url: The option `--url`. For this and the following options, None means "not given".
@@ -229,9 +231,8 @@ def load_settings(
     layers.append(saved_layer(chosen, layers))
     _choose_credentials(layers)
     warnings = (*warnings, *expiry_warning(chosen, layers))
-    if file is not None and found:
-        check_trust(layers, of_file, file)
-    return _settings(layers, warnings)
+    refusal = check_trust(layers, of_file, file) if file is not None and found else None
+    return replace(_settings(layers, warnings), asking_refused=refusal)
 
 
 def settings_of_one_place(values: Layer, warnings: tuple[str, ...] = ()) -> Settings:

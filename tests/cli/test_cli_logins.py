@@ -400,6 +400,24 @@ def test_on_a_terminal_it_asks_for_everything_and_shows_no_secret(
     assert own.password not in shown
 
 
+@pytest.mark.parametrize("line", ["insecure: true", "proxy: http://127.0.0.1:9"])
+@pytest.mark.parametrize("arguments", [("login",), ("whoami", "-u", "ann"), ("init", "data")])
+def test_nothing_is_asked_for_where_a_file_that_was_only_found_decides_who_can_read_it(
+    bare_shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: tuple[str, ...],
+    line: str,
+) -> None:
+    (tmp_path / "server.yaml").write_text(f"url: https://cvat.invalid\n{line}\n", "utf-8")
+    monkeypatch.setattr("asynccvat.cli.credentials.on_a_terminal", lambda: True)
+    monkeypatch.setattr("asynccvat.cli.credentials.ask", lambda _: pytest.fail("asked"))
+    monkeypatch.setattr("asynccvat.cli.credentials.ask_hidden", lambda _: pytest.fail("asked"))
+    ended = bare_shell(*arguments)
+    assert ended.code == 2
+    assert "would decide who can read what is typed, and this file may come from" in ended.err
+
+
 def test_a_login_from_variables_of_the_same_server_is_no_other_server(
     bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

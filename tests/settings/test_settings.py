@@ -351,7 +351,13 @@ def test_a_file_that_was_only_found_weakens_no_other_server(
     )
     assert load(tmp_path, url=URL, token="t", config=path).verify is not True
     write(tmp_path, f"url: {URL}\n{line}\n")
-    assert load(tmp_path, url=URL, username="ann").verify is not True
+    asking = load(tmp_path, url=URL, username="ann")
+    assert asking.verify is not True
+    assert asking.asking_refused == (
+        f"{path}, line 2: `{name}` would decide who can read what is typed, and this file may come "
+        f"from somebody else. Give {flag} instead, or --config {path}."
+    )
+    assert load(tmp_path, url=URL, username="ann", config=path).asking_refused is None
     write(tmp_path, f"url: {URL}\ntoken: own\n{line}\n")
     assert load(tmp_path, url=URL).verify is not True
     write(tmp_path, f"url: {URL}\n{line}\n")

@@ -213,6 +213,7 @@ def _with_credentials(settings: Settings) -> Settings:
         raise asynccvat.ConfigError(
             "no credentials are given. Use --token-stdin, or --username and --password-stdin."
         )
+    credentials.check_asking(settings)
     output.remark(
         f"Make an access token at {settings.address}/profile, and paste it here. Or press Enter to "
         "log in with a user name and a password."
