@@ -149,6 +149,52 @@ def test_bash_reads_what_it_is_offered_as_the_value(names: list[str]) -> None:
     assert ended.stdout.decode().split("\0")[:-1] == names
 
 
+@needs("zsh")
+@pytest.mark.parametrize("option", ["--project", "--project-id"])
+def test_zsh_runs_nothing_that_stands_in_the_name_of_a_project(
+    option: str, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, projects=1)) as running:
+        for number, name in enumerate([r"\$(touch {})", r"\`touch {}\`", "it's [/new]"]):
+            running.add_project(name.format(tmp_path / f"run-{number}"))
+        account = {"CVAT_USERNAME": running.username, "CVAT_PASSWORD": running.password}
+        command, begin = INTERACTIVE["zsh"]
+        terminal = Terminal(command, {**environment, "CVAT_URL": running.url, **account})
+        try:
+            terminal.types(begin.format(script=SCRIPT.format(shell="zsh")), "ready")
+            terminal.types(f"asynccvat mirror data {option} \t\t", "project-1")
+        finally:
+            terminal.close()
+    assert list(tmp_path.glob("run-*")) == []
+
+
+@needs("fish")
+def test_fish_describes_projects_of_long_and_hostile_names(environment: dict[str, str]) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1, projects=0)) as running:
+        running.add_project("closed [/new] \x1b[2J")
+        running.add_project("word " * 40)
+        account = {"CVAT_USERNAME": running.username, "CVAT_PASSWORD": running.password}
+        script = (
+            f"{SCRIPT.format(shell='fish')} | source; complete -C 'asynccvat copy --project-id '"
+        )
+        shown = output_of(
+            ["fish", "--no-config", "-c", script],
+            {**environment, "CVAT_URL": running.url, **account},
+        )
+    assert shown.splitlines() == ["1\tclosed (/new) (2J", "2\t" + ("word " * 12).strip()]
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_bash_is_offered_nothing_in_quotes_that_it_would_run_there(
+    quote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_ASYNCCVAT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"asynccvat\nmirror\ndata\n--project\n{quote}a")
+    names = ["a b", "a $(touch x)", "a `touch x`", "a'; touch x", 'a"; touch x', "a!x"]
+    complete = values.completing(lambda _, __: [(name, "") for name in names])
+    assert complete(context_of("mirror", "data"), "a") == [("a b", "")]
+
+
 @needs("fish")
 def test_fish_describes_projects_by_their_names(environment: dict[str, str]) -> None:
     script = f"{SCRIPT.format(shell='fish')} | source; complete -C 'asynccvat copy --project-id '"

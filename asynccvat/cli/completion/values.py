@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr, suppress
@@ -17,6 +18,11 @@ Offer = tuple[str, str]
 
 Source = Callable[[Any, str], Iterable[Offer]]
 """Offers values for a context and the beginning of a word."""
+
+_MEANING_WIDTH = 60
+_HARMLESS = str.maketrans("\\[]", "/()")
+_LOST_IN_ZSH = re.compile(r"""[\\"']|  """)
+_ACTIVE_IN_QUOTES = re.compile(r"""[\\"'$`!]""")
 
 
 def formats(context: Any, begun: str) -> Iterable[Offer]:
@@ -97,23 +103,43 @@ def completing(source: Source) -> Callable[[typer.Context, str], list[Offer]]:
         offered: list[Offer] = []
         with suppress(Exception), redirect_stderr(io.StringIO()):
             offered = [
-                (value, meaning)
+                (inserted, _for_display(meaning))
                 for value, meaning in source(ctx, incomplete)
                 # A terminal would obey the control characters of a name.
                 if value.isprintable() and value.startswith(incomplete)
+                for inserted in [_for_shell(value)]
+                if inserted is not None
             ]
-        return [(_for_shell(value), " ".join(meaning.split())) for value, meaning in offered]
+        return offered
 
     return complete
 
 
-def _for_shell(value: str) -> str:
-    """Return a value as the shell inserts it. bash quotes nothing itself; zsh and fish do."""
-    if os.environ.get("_ASYNCCVAT_COMPLETE") != "complete_bash":
+def _for_display(meaning: str) -> str:
+    """Return a meaning in one short line without what a terminal, zsh or rich would obey.
+
+    typer's script for zsh evaluates it, and escapes no backslash in it. typer reads it as markup,
+    and breaks long lines, of which fish would offer the second one as a value.
+    """
+    plain = "".join(character if character.isprintable() else " " for character in meaning)
+    return " ".join(plain.translate(_HARMLESS).split())[:_MEANING_WIDTH].rstrip()
+
+
+def _for_shell(value: str) -> str | None:
+    """Return a value as the shell inserts it, None if the shell would change or run a part of it.
+
+    bash quotes nothing itself; zsh and fish do. typer's script for zsh evaluates each value
+    before, and escapes no backslash in it.
+    """
+    shell = os.environ.get("_ASYNCCVAT_COMPLETE")
+    if shell == "complete_zsh":
+        return None if _LOST_IN_ZSH.search(value) else value
+    if shell != "complete_bash":
         return value
-    words = os.environ.get("COMP_WORDS", "")
-    quoted = shlex.quote(value)
-    if quoted == value or words.rstrip().count('"') % 2 or words.rstrip().count("'") % 2:
+    words = os.environ.get("COMP_WORDS", "").rstrip()
+    if words.count('"') % 2 or words.count("'") % 2:
+        return None if _ACTIVE_IN_QUOTES.search(value) else value
+    if shlex.quote(value) == value:
         return value
     return "".join(character if _is_plain(character) else f"\\{character}" for character in value)
 
