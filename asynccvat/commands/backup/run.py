@@ -161,8 +161,14 @@ class BackupRun:
             among = sorted(listed)
         mine = by_target(await store.list(), plan.target)
         guards: list[str] = []
-        # A zip that this run made was read as it came.
-        checked = {one.task_id: True for one in report.outcomes if one.action is Action.BACKED_UP}
+        # A zip that this run made was read as it came. Of a target with a whole one, a lightweight
+        # one does not count: the whole one may be all that is left of its media.
+        made = {one.task_id for one in report.outcomes if one.action is Action.BACKED_UP}
+        checked = {
+            target_id: True
+            for target_id in made
+            if not plan.lightweight or newest(mine.get(target_id, ()), whole=True) is None
+        }
         for expire in expiries(mine, self._options, now=datetime.now(UTC), among=among):
             target_id = expire.task_id
             if target_id in failed:

@@ -363,6 +363,27 @@ async def test_no_good_backup_goes_for_a_damaged_one_of_a_task_that_lives(
     assert len(zips(dest, "task1")) == 1
 
 
+async def test_a_lightweight_backup_lets_no_good_one_go_for_a_damaged_whole_one(
+    cvat: Serving, dest: Path
+) -> None:
+    await ac.backup(cvat.client, dest, options=options())
+    age(dest, "task1", 40)
+    await ac.backup(cvat.client, dest, options=options(force=True))
+    newest = max((dest / "task1").glob("*.zip"))
+    content = bytearray(newest.read_bytes())
+    content[200] ^= 1
+    newest.write_bytes(content)
+
+    report = await ac.backup(
+        cvat.client, dest, options=options(force=True, lightweight=True, keep=1)
+    )
+
+    assert report.guard is not None
+    assert "no backup of task 1 is removed" in report.guard
+    assert len(zips(dest, "task1")) == 3
+    assert len(zips(dest, "task2")) == 2
+
+
 # --- the destination -----------------------------------------------------------------------------
 
 
