@@ -165,6 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except output.StdoutError as error:
         output.remark(f"Error: {error}")
         code = code or ExitCode.SOME_FAILED
+    output.end_stderr()
     sys.exit(code)
 
 

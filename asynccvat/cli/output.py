@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import typer
 
@@ -39,7 +40,30 @@ def remarks() -> Console:
     """Return the console of stderr."""
     from rich.console import Console  # noqa: PLC0415 - the start-up of `--help` stays light
 
-    return Console(stderr=True, highlight=False, markup=False)
+    # It has the methods that rich calls.
+    return Console(file=cast("IO[str]", _Stderr()), highlight=False, markup=False)
+
+
+class _Stderr:
+    """Stderr, as far as it can be written to: a message that is lost stops no work.
+
+    Its disk may be full, its reader may have left, or it may be closed. Of a reader that has left,
+    rich would discard what is written to stdout from then on.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            if sys.stderr is not None:
+                sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            if sys.stderr is not None:
+                sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
 
 
 class StdoutError(Exception):
@@ -62,9 +86,10 @@ def write(line: str) -> None:
 
 
 def remark(line: str) -> None:
-    """Write a line to stderr."""
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    """Write a line to stderr, if it can be written to."""
+    stderr = _Stderr()
+    stderr.write(line + "\n")
+    stderr.flush()
 
 
 def flush() -> None:
@@ -89,6 +114,15 @@ def _on_stdout(act: Callable[[], object]) -> None:
 def give_up_stdout() -> None:
     """Discard what is buffered; otherwise Python writes it once more when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def end_stderr() -> None:
+    """Discard messages that stderr does not take; otherwise Python exits with a code of its own."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def write_json(value: Any) -> None:

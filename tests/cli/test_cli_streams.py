@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Shell
 
 from asynccvat.cli import output
 
@@ -28,6 +31,49 @@ def test_a_full_stdout_is_one_line_and_no_bug() -> None:
         )
     assert ended.returncode == 1
     assert ended.stderr == "Error: cannot write to stdout: No space left on device\n"
+
+
+def _run(*arguments: str | Path, stderr: int, stdout: int = subprocess.PIPE) -> tuple[int, str]:
+    ended = subprocess.run(
+        [sys.executable, "-m", "asynccvat", *map(str, arguments)],
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.returncode, ended.stdout
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[int]:
+    with FULL.open("w") as full:
+        yield full.fileno()
+
+
+@contextlib.contextmanager
+def _without_reader() -> Iterator[int]:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        yield writing
+    finally:
+        os.close(writing)
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("stderr", [_full_disk, _without_reader])
+def test_messages_that_cannot_be_written_stop_no_run_and_take_no_result_along(
+    stderr: Callable[[], contextlib.AbstractContextManager[int]],
+    shell: Shell,
+    tmp_path: Path,
+) -> None:
+    del shell  # it sets the environment
+    with stderr() as fd:
+        code, out = _run("mirror", tmp_path / "data", "--json", stderr=fd)
+        assert code == 0
+        assert json.loads(out)["counts"]["fetched"] == 6
+        assert _run("mirror", "--no-such-option", stderr=fd) == (2, "")
 
 
 def test_a_report_is_written_into_a_device_or_link_and_never_replaces_it(
