@@ -325,9 +325,13 @@ class CopyLedger:
                     self.replaced[earlier.copy] = earlier
                 self.copies[task] = entry
             case _:
-                self.replaced.pop(entry.copy, None)
-                for task in [task for task, one in self.copies.items() if one.copy == entry.copy]:
-                    del self.copies[task]
+                self._forget(entry.copy)
+
+    def _forget(self, copy: int) -> None:
+        # A nightly copy replaces thousands: none of them is worth a search of all copies.
+        if self.replaced.pop(copy, None) is None:
+            for task in [task for task, one in self.copies.items() if one.copy == copy]:
+                del self.copies[task]
 
     def jobs_are_ours(self, copy: int, jobs: Iterable[Job]) -> bool:
         """Whether jobs of a copy are as a run left them that was interrupted while it set them."""

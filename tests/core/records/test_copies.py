@@ -62,6 +62,18 @@ def test_a_newer_copy_leaves_the_earlier_one_to_be_removed() -> None:
     assert ledger.copies[147].copy == 4
 
 
+def test_a_replaced_copy_is_forgotten_without_a_search_of_all_copies() -> None:
+    class Unsearched(dict[int, Copied]):
+        def items(self) -> Any:
+            raise AssertionError("all copies are searched")
+
+    ledger = CopyLedger(copies=Unsearched())
+    for entry in (copied(147, 3), copied(147, 4, "2"), Gone(3)):
+        ledger.note(entry)
+    assert not ledger.replaced
+    assert ledger.copies[147].copy == 4
+
+
 def test_the_same_copy_noted_again_replaces_nothing() -> None:
     assert not ledger_of(copied(147, 3), copied(147, 3, "2")).replaced
 
