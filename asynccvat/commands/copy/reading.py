@@ -11,6 +11,7 @@ from functools import partial
 
 from asynccvat.aio.task_groups import run_limited
 from asynccvat.client import CvatClient, internals
+from asynccvat.client.presence import presence
 from asynccvat.commands.copy.comparison import look_at, source_jobs_digest
 from asynccvat.commands.copy.projects import match_projects
 from asynccvat.commands.copy.state import CopyState
@@ -21,7 +22,7 @@ from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.copies import CopyLedger, TargetState
 from asynccvat.core.selections.selection import JobSelection, Selection
-from asynccvat.errors import NotFoundError, PermissionDeniedError
+from asynccvat.core.targets import TargetKind
 
 _AT_ONCE = 4
 _BEGINNING = (("annotation", "new"), (None, None))
@@ -51,8 +52,8 @@ async def read_facts(
         unlisted = [task for task in unlisted if task in asked_for]
     if selection.limit is not None:
         unlisted = []  # the limit says nothing about them
-    presence = await _presence(source, unlisted)
-    gone = [task for task, how in presence.items() if how is Presence.GONE]
+    known_of = await _presence(source, unlisted)
+    gone = [task for task, how in known_of.items() if how is Presence.GONE]
     made = {copy for copy in asked.values() if copy is not None}
     concerned = [ledger.copies[task].copy for task in (*listed, *gone) if task in ledger.copies]
     copies = await _read_copies(target, sorted({*made, *ledger.replaced, *concerned}))
@@ -79,7 +80,7 @@ async def read_facts(
         looks=await _looks(target, ledger, wanted, copies.there),
         lost=copies.lost,
         hidden=copies.hidden,
-        presence=presence,
+        presence=known_of,
         projects=projects,
         existing=await _existing(target, due, ledger, projects, known),
         not_carried={
@@ -105,7 +106,7 @@ async def _read_copies(target: CvatClient, ids: Sequence[int]) -> _Copies:
     copies.there = {task.id: task for task in listing.tasks}
 
     async def ask(task_id: int) -> None:
-        match await _confirmed(target, task_id):
+        match await presence(target, TargetKind.TASK, task_id):
             case Presence.GONE:
                 copies.lost.add(task_id)
             case Presence.FORBIDDEN:
@@ -126,20 +127,10 @@ async def _presence(source: CvatClient, task_ids: Sequence[int]) -> dict[int, Pr
     found = dict.fromkeys(task_ids, Presence.ELSEWHERE)
 
     async def ask(task_id: int) -> None:
-        found[task_id] = await _confirmed(source, task_id)
+        found[task_id] = await presence(source, TargetKind.TASK, task_id)
 
     await run_limited(_AT_ONCE, [partial(ask, task_id) for task_id in absent])
     return found
-
-
-async def _confirmed(client: CvatClient, task_id: int) -> Presence:
-    try:
-        await client.task(task_id)
-    except NotFoundError:
-        return Presence.GONE
-    except PermissionDeniedError:
-        return Presence.FORBIDDEN
-    return Presence.ELSEWHERE
 
 
 async def _looks(

@@ -13,10 +13,12 @@ from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.task_groups import task_group
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
+from asynccvat.client.presence import presence
 from asynccvat.core.models import Task
 from asynccvat.core.options.delete import DeleteOptions
 from asynccvat.core.plans.backup_states import outdated
 from asynccvat.core.plans.delete import DeleteFacts, TargetFacts
+from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.backups import BackupReceipt, StoredBackup, TargetState
 from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.core.targets import TargetKind
@@ -210,14 +212,7 @@ async def is_gone(client: CvatClient, target: TargetKind, target_id: int) -> boo
     Raises:
         AsyncCvatError: The server cannot be asked.
     """
-    try:
-        if target is TargetKind.PROJECT:
-            await client.project(target_id)
-        else:
-            await client.task(target_id)
-    except NotFoundError:
-        return True
-    return False
+    return await presence(client, target, target_id) is Presence.GONE
 
 
 async def _missing_projects(client: CvatClient, project_ids: Collection[int]) -> tuple[int, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import anyio
 
 from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient
+from asynccvat.client.presence import presence as presence_of_one
 from asynccvat.commands.mirror.listing import listed_ids
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.removals import Presence, exceeds
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
-from asynccvat.errors import AsyncCvatError, NotFoundError, PermissionDeniedError
+from asynccvat.errors import AsyncCvatError
 
 _CONFIRMATIONS_AT_ONCE = 4
 
@@ -79,20 +80,7 @@ async def absent_from_lists(
 
 async def _confirmed(client: CvatClient, target: TargetKind, target_id: int) -> Presence:
     """Request one target, since only a 404 permits a removal."""
-    reading: Callable[[int], Awaitable[object]]
-    match target:
-        case TargetKind.TASK:
-            reading = client.task
-        case TargetKind.PROJECT:
-            reading = client.project
-        case TargetKind.JOB:
-            reading = client.job
     try:
-        await reading(target_id)
-    except NotFoundError:
-        return Presence.GONE
-    except PermissionDeniedError:
-        return Presence.FORBIDDEN
+        return await presence_of_one(client, target, target_id)
     except AsyncCvatError:
         return Presence.UNKNOWN
-    return Presence.ELSEWHERE

@@ -12,6 +12,7 @@ from functools import partial
 from asynccvat.aio.list_warnings import warn
 from asynccvat.aio.task_groups import run_limited
 from asynccvat.client import CvatClient, internals
+from asynccvat.client.presence import presence
 from asynccvat.commands.restore.older_backups import with_older_named
 from asynccvat.commands.restore.one_backup import RestoreOrder
 from asynccvat.commands.restore.records import RestoreJournal
@@ -20,6 +21,7 @@ from asynccvat.commands.restore.zip_files import BackupZip, read_backup
 from asynccvat.core.backups.labels import BackupLabel
 from asynccvat.core.models import Project
 from asynccvat.core.options.restore import RestoreOptions
+from asynccvat.core.plans.removals import Presence
 from asynccvat.core.plans.restore import (
     RefuseRestore,
     Restore,
@@ -36,6 +38,8 @@ from asynccvat.events import Event, ListingRead, Planned
 
 # Zips whose descriptions are read at once.
 _READ_AT_ONCE = 4
+# Tasks and projects that are asked for at once.
+_ASKED_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ class RestorePreparation:
         project_id, labels = await self._target_project()
         zips = await _read_all(sources)
         others = _made_of_other_backups(journal, sources)
-        there = await self._at_server(_made(journal, sources, others))
+        there = await self._at_server(_made(journal, sources, others), confirmed=True)
         alive = await self._alive(sources)
         candidates = [
             replace(
@@ -142,13 +146,21 @@ class RestorePreparation:
                 f"means another {one.kind} at {self._client.origin}. Restore without --missing."
             )
         kind = sources[0].kind
-        found = await self._at_server({kind: [one.target_id for one in here if one.target_id]})
+        ids = [one.target_id for one in here if one.target_id]
+        # A warning alone is not worth a call for each that no list has.
+        found = await self._at_server({kind: ids}, confirmed=self._options.missing)
         return frozenset(number for _, number in found)
 
     async def _at_server(
-        self, ids: Mapping[TargetKind, Sequence[int]]
+        self, ids: Mapping[TargetKind, Sequence[int]], *, confirmed: bool
     ) -> frozenset[tuple[TargetKind, int]]:
-        """Return which of some tasks and projects are at the server."""
+        """Return which of some tasks and projects are at the server.
+
+        Args:
+            ids: The tasks and projects.
+            confirmed: Whether to ask for each that no list has: the user may not see it, or its
+                entry cannot be read.
+        """
         there: set[tuple[TargetKind, int]] = set()
         if wanted := ids.get(TargetKind.PROJECT):
             projects = await self._client.projects(ProjectSelection(project_ids=wanted))
@@ -156,6 +168,14 @@ class RestorePreparation:
         if wanted := ids.get(TargetKind.TASK):
             listing = await self._client.tasks(Selection(task_ids=wanted))
             there |= {(TargetKind.TASK, task.id) for task in listing.tasks}
+        absent = {(kind, one) for kind, wanted in ids.items() for one in wanted} - there
+
+        async def ask(kind: TargetKind, number: int) -> None:
+            if await presence(self._client, kind, number) is not Presence.GONE:
+                there.add((kind, number))
+
+        if confirmed:
+            await run_limited(_ASKED_AT_ONCE, [partial(ask, *one) for one in sorted(absent)])
         return frozenset(there)
 
 

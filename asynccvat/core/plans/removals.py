@@ -27,7 +27,7 @@ class Presence(StrEnum):
     FORBIDDEN = "forbidden"
     """The user may not see it."""
     UNKNOWN = "unknown"
-    """The server could not be asked."""
+    """The server could not be asked, or its answer cannot be read."""
 
 
 def gone_candidates(

@@ -181,6 +181,17 @@ async def test_the_next_run_finds_out_what_still_stands(cvat: Serving, log: Path
     assert noted(log)[2:] == [("not deleted", 1), ("delete", 1), ("deleted", 1)]
 
 
+async def test_a_lost_call_for_what_the_user_may_see_no_more_keeps_no_run_from_deleting(
+    cvat: Serving, log: Path
+) -> None:
+    cvat.server.faults.add(Fault("DELETE", TASK_1, times=1, status=500))
+    await delete(cvat, log, 1, retries=0)
+    cvat.server.faults.add(Fault("GET", TASK_1, times=1, status=403))
+    report = await delete(cvat, log, 2)
+    assert actions(report) == {2: "deleted: selected"}
+    assert noted(log)[2] == ("not deleted", 1)
+
+
 async def test_refused_credentials_end_the_run(cvat: Serving, log: Path) -> None:
     token = cvat.server.create_access_token()
     async with connected(cvat.server, token=token) as client:

@@ -110,6 +110,42 @@ async def test_only_tasks_that_the_server_lacks_are_restored_on_request(
     assert not report.warnings
 
 
+HIDDEN = "may not be seen"
+UNREADABLE = "cannot be read"
+
+
+def spoil(server: RestoringServer, task_id: int, how: str) -> None:
+    """Let no list show a task that is at the server."""
+    if how == HIDDEN:
+        server.tasks.pop(task_id, None)
+        server.fault("GET", f"/api/tasks/{task_id}", 403)
+    else:
+        server.tasks[task_id] = {"id": task_id, "name": ["not", "a", "text"]}
+
+
+@pytest.mark.parametrize("how", [HIDDEN, UNREADABLE])
+async def test_a_task_that_no_list_shows_is_not_taken_for_missing(
+    server: RestoringServer, client: ac.CvatClient, tmp_path: Path, how: str
+) -> None:
+    for number in (7, 8):
+        store_backup(tmp_path, number, backup(f"street {number}"), origin=server.url)
+    spoil(server, 7, how)
+    only = ac.RestoreOptions(durable=False, missing=True)
+    report = await ac.restore(client, tmp_path, options=only)
+    assert actions(report) == {7: ("skipped", "at server"), 8: ("restored", "new")}
+
+
+@pytest.mark.parametrize("how", [HIDDEN, UNREADABLE])
+async def test_what_was_restored_and_no_list_shows_is_not_restored_again(
+    server: RestoringServer, client: ac.CvatClient, dest: Path, how: str
+) -> None:
+    (made,) = (await ac.restore(client, dest, [7], options=QUICK)).outcomes
+    assert made.new_id is not None
+    spoil(server, made.new_id, how)
+    report = await ac.restore(client, dest, [7], options=QUICK)
+    assert actions(report) == {7: ("skipped", "existing")}
+
+
 async def test_a_restore_warns_of_tasks_that_will_be_at_the_server_twice(
     server: RestoringServer, client: ac.CvatClient, tmp_path: Path
 ) -> None:
