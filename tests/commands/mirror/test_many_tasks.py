@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_serving import QUICK, QUICK_DOWNLOAD, Log
+from engine_serving import QUICK, QUICK_DOWNLOAD, Log, until
 
 import asynccvat as ac
 from asynccvat.client import lists
@@ -63,6 +63,16 @@ def _open_files() -> int:
     return sum(1 for _ in Path("/dev/fd").iterdir())
 
 
+async def _freed(left: weakref.ref[Any]) -> None:
+    """Wait until an object is freed. A worker thread holds its latest call a moment longer."""
+
+    def freed() -> bool:
+        gc.collect()
+        return left() is None
+
+    await until(freed)
+
+
 def _collected() -> int:
     """Count the package's objects that the garbage collector follows."""
     gc.collect()
@@ -92,8 +102,10 @@ async def test_a_task_that_is_done_leaves_its_outcome_and_nothing_else(
             assert made["MirrorStore"]._groups._open is None
             # The model of the server goes with the run. It has the same size for any run.
             del inflight
+            store = weakref.ref(made["MirrorStore"])
             made.clear()
             log.events.clear()
+            await _freed(store)
             held.append(_collected())
     files.append(_open_files())
     tasks.append(len(asyncio.all_tasks()))
