@@ -30,9 +30,10 @@ from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying, TaskS
 from asynccvat.fs import handles
 from asynccvat.http import giving_way
 from asynccvat.transfer.bugs import of_one_task
+from asynccvat.transfer.export_source import EarlierResult, ExportSource
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
-from asynccvat.transfer.one_task import EarlierResult, TaskFetcher
+from asynccvat.transfer.one_task import TaskFetcher
 from asynccvat.transfer.orders import Destinations, FetchOrder, failed
 from asynccvat.transfer.outages import (
     OF_EVERY_TASK,
@@ -44,6 +45,7 @@ from asynccvat.transfer.outages import (
     second_try,
 )
 from asynccvat.transfer.slots import RequestSlots
+from asynccvat.transfer.sources import TaskSource
 
 OptionsT = TypeVar("OptionsT", bound=FetchOptions)
 
@@ -119,20 +121,24 @@ class Dispatcher:
             emit=self._note_event,
             listed_at=listed_at,
         )
-        self._fetcher = TaskFetcher(
+        self._source: TaskSource = ExportSource(
             exports=self._exports,
             slots=self._slots,
-            destinations=destinations,
             spec=spec,
-            origin=client.origin,
-            organization=client.organization,
-            transfers=options.transfers,
+            transfers=anyio.CapacityLimiter(options.transfers),
             retries=options.retries,
             emit=self._note_event,
             media=MediaFingerprints(client) if refresh else None,
+            earlier_result=earlier_result,
+        )
+        self._fetcher = TaskFetcher(
+            source=self._source,
+            destinations=destinations,
+            origin=client.origin,
+            organization=client.organization,
+            emit=self._note_event,
             on_staged=self._outages.note_staged,
             action=Action.BACKED_UP if isinstance(spec, BackupSpec) else Action.FETCHED,
-            earlier_result=earlier_result,
         )
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)
@@ -197,7 +203,7 @@ class Dispatcher:
         return Demand(
             more_to_request=self._more_to_request,
             may_fetch=self._exports.can_predict,
-            has_room=self._fetcher.has_room,
+            has_room=self._source.has_room,
         )
 
     async def _fetch(
