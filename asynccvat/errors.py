@@ -352,6 +352,18 @@ class CopyDiffersError(CopyError):
     compared: object = None
 
 
+class InexactConversionError(AsyncCvatError):
+    """A task's JSON cannot be converted to exactly what the server would export.
+
+    Attributes:
+        reason: Why, without the advice to export the task instead.
+    """
+
+    def __init__(self, message: str, *, reason: str, task_id: int | None = None) -> None:
+        super().__init__(message, task_id=task_id, step="convert")
+        self.reason = reason
+
+
 class ArchiveError(AsyncCvatError):
     """An archive is damaged, unsafe or beyond the limits.
 
