@@ -212,7 +212,7 @@ class TaskJson:
 
     @cached_property
     def all_labels(self) -> tuple[tuple[Label, Label | None], ...]:
-        """Each label with its skeleton, None for a label of its own, ordered by id as in CVAT."""
+        """Each label by id, with the skeleton of which it is a point, or None."""
         pairs = [
             (label, parent)
             for top in self.labels
