@@ -14,6 +14,7 @@ import msgspec
 from asynccvat.client.annotations import replace_annotations
 from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
+from asynccvat.client.json_calls import JsonCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.project_names import projects_named
 from asynccvat.client.tokens import read_access_token, read_only_refusal
@@ -288,6 +289,11 @@ class ClientInternals:
             ImportUncertainError: They were replaced in part.
         """
         await replace_annotations(self._http, task_id, content, self._body_limit)
+
+    @property
+    def json_calls(self) -> JsonCalls:
+        """The calls that a mirror as JSON is made of."""
+        return JsonCalls(self._http)
 
     @property
     def creations(self) -> Creations:
