@@ -104,4 +104,4 @@ def _update(tasks: int, dest: Path) -> tuple[Run, int]:
 
 
 def _requests(runs: list[Run]) -> float:
-    return max(run.figures["requests_per_task"] for run in runs)
+    return max(float(run.figures["requests_per_task"]) for run in runs)

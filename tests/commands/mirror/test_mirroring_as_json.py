@@ -178,7 +178,7 @@ async def test_an_update_costs_what_changed(data: Path) -> None:
 async def test_a_run_without_changes_only_lists(serve: Serving, data: Path) -> None:
     before = len(serve.server.calls)
     report = await mirror(serve, data)
-    assert report.counts["kept"] == 4
+    assert report.count(ac.Action.KEPT) == 4
     assert other_calls(serve, before) == []
 
 
@@ -193,7 +193,7 @@ async def test_only_the_jobs_are_written_where_only_a_state_changed(
     before = len(serve.server.calls)
     report = await mirror(serve, data)
     assert outcome(report, 2).reason == "jobs"
-    assert report.counts["fetched"] == 1
+    assert report.count(ac.Action.FETCHED) == 1
     assert other_calls(serve, before) == []
     now = files(data)
     changed = {name for name in now if now[name] != held.get(name)}
@@ -300,7 +300,7 @@ async def test_what_has_no_meaning_is_refused(
 async def test_another_format_needs_change(serve: Serving, data: Path) -> None:
     with pytest.raises(errors.ChangeRefusedError, match="CVAT JSON"):
         await mirror(serve, data, "COCO 1.0")
-    assert (await mirror(serve, data, "COCO 1.0", CHANGE)).counts["fetched"] == 4
+    assert (await mirror(serve, data, "COCO 1.0", CHANGE)).count(ac.Action.FETCHED) == 4
     assert files(data) == await serve.archives(ac.ExportSpec("COCO 1.0"))
 
 
@@ -317,10 +317,10 @@ async def test_one_failure_stays_one(data: Path) -> None:
     async with serving(4) as serve:
         serve.server.faults.add(Fault(path="tasks/3/annotations", status=400, body="broken"))
         report = await mirror(serve, data, JSON)
-        assert report.counts["fetched"] == 3
+        assert report.count(ac.Action.FETCHED) == 3
         assert "broken" in str(error(report, 3))
         serve.server.faults.clear()
-        assert (await mirror(serve, data)).counts["fetched"] == 1
+        assert (await mirror(serve, data)).count(ac.Action.FETCHED) == 1
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ async def test_an_answer_that_cannot_be_read_is_told(
         report = await mirror(serve, data, JSON)
         assert isinstance(error(report, 1), errors.ProtocolError)
         assert not (data / "task1").exists()
-        assert report.counts["fetched"] == 1
+        assert report.count(ac.Action.FETCHED) == 1
 
 
 async def test_a_task_that_vanishes_meanwhile_fails_alone(data: Path) -> None:
@@ -354,4 +354,4 @@ async def test_a_task_that_vanishes_meanwhile_fails_alone(data: Path) -> None:
 async def test_a_failed_list_of_tasks_is_read_again(data: Path) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(Fault(path=r"/api/tasks\?.*filter", status=500, times=1))
-        assert (await mirror(serve, data, JSON)).counts["fetched"] == 3
+        assert (await mirror(serve, data, JSON)).count(ac.Action.FETCHED) == 3

@@ -22,7 +22,7 @@ from asynccvat.core.annotations.json_files import (
 )
 from asynccvat.core.decoding import UNREADABLE
 
-_TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 _NUMBERS = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 _VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | _NUMBERS | _TEXTS,
