@@ -37,6 +37,8 @@ _REPLACED = frozenset(
 )
 # A retry of some must not replace the report of all.
 _REPORTS = frozenset({"--report-json", "--report", "--log-json"})
+# Commands that have it work on a destination that remembers its projects.
+_CHANGE = "--change"
 # With these, targets and paths belong together.
 _PAIRS = frozenset({"--pair", "--out-path"})
 
@@ -68,13 +70,16 @@ class TypedCommand:
             flag: The option that takes them: `-t` or `--project-id`.
 
         Returns:
-            The command. None if it takes no ids like these, or too many for a shell.
+            The command. None if it takes no ids like these, or too many for a shell. Projects are
+            remembered by a destination, which takes no others for one run.
         """
         typed = {known for known, _ in self._pieces()}
         parts = list(map(str, ids))
         if len(parts) > MOST_IDS and flag == "-t":
             parts = list(_ranges(ids))
         if not 0 < len(parts) <= MOST_IDS or flag not in self.known or typed & _PAIRS:
+            return None
+        if flag == "--project-id" and _CHANGE in self.known:
             return None
         replaced = {*_REPLACED, *_REPORTS, flag}
         return self._line([*self._without(replaced), flag, ",".join(parts)])
