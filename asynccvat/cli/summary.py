@@ -37,6 +37,9 @@ RESULTS = (
 )
 """What becomes of tasks, in the order in which summaries count it."""
 
+COMMAND = "    "
+"""The indentation of the lines of `failure_lines` that are commands."""
+
 # A line has room for so many.
 _NEW_IDS_SHOWN = 3
 _IDS_SHOWN = 5
@@ -74,20 +77,21 @@ def write_summary(
     moved = ""
     if words.moves_bytes or report.transferred:
         moved = f"{number_of_bytes(report.transferred)} {'sent' if uploads else 'received'}, "
-    output.write(_counts(report, place, noun, moved))
+    output.sentence(_counts(report, place, noun, moved))
     if progress is not None and report.seconds >= _SHORT_RUN:
         for line in _times(progress, uploads=uploads):
-            output.write(line)
+            output.sentence(line)
     if report.new_ids_file is not None:
-        output.write(_new_ids(report.outcomes, report.new_ids_file))
+        output.sentence(_new_ids(report.outcomes, report.new_ids_file))
     _write_compared(report)
     if not report.listing_complete:
-        output.write(
+        output.sentence(
             f"The list of {noun}s kept changing while it was read, or {noun}s in it cannot be "
             f"read: some {noun}s may be missing. Run the command again."
         )
     for line in failure_lines(report.outcomes, typed, report_file):
-        output.write(line)
+        # A command stays in one line: it is there to be copied.
+        (output.write if line.startswith(COMMAND) else output.sentence)(line)
 
 
 def _counts(report: RunReport, place: str, noun: str, moved: str) -> str:
@@ -200,7 +204,7 @@ def failure_lines(
         command = None if typed is None else _retrying(typed, group)
         if command is not None:
             commands.append(command)
-            yield f"    {command}"
+            yield f"{COMMAND}{command}"
     left = groups[_CAUSES_SHOWN:]
     if left:
         rest = sum(len(group.outcomes) for group in left)
@@ -209,7 +213,7 @@ def failure_lines(
         return
     secrets = ", with its password or token" if typed.lacks_secrets else ""
     yield f"To retry what failed{secrets}:"
-    yield f"    {_retrying_all(typed, groups, report_file) or typed.repeated()}"
+    yield f"{COMMAND}{_retrying_all(typed, groups, report_file) or typed.repeated()}"
 
 
 def _group(group: FailureGroup) -> str:
@@ -250,7 +254,7 @@ def _write_compared(report: RunReport) -> None:
     if not compared:
         return
     different = sum(bool(one.differences) for one in compared)
-    output.write(
+    output.sentence(
         f"Compared with the source: {counted(len(compared), 'task')}, "
         f"{different or 'none'} different."
     )
