@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -172,6 +172,21 @@ class ClientInternals:
             AsyncCvatError: The server cannot be asked, or refuses the list.
         """
         return await self._lists.resolved(selection)
+
+    async def check_projects(
+        self, project_ids: Sequence[int] | None, seen: Collection[int | None]
+    ) -> None:
+        """Check that projects exist of which a list shows nothing.
+
+        Args:
+            project_ids: The projects. Those of a range need not exist.
+            seen: Those of which the list shows something.
+
+        Raises:
+            NotFoundError: There is no such project.
+            AsyncCvatError: The server cannot be asked.
+        """
+        await self._lists.check_projects(project_ids, seen)
 
     async def project_named(self, name: str) -> Project:
         """Return the project with a name.

@@ -7,7 +7,7 @@ plan out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asynccvat.aio.threads import in_thread, wait_for_end
@@ -142,7 +142,7 @@ async def _read_both(
     options = settled.options
     listing_call = asyncio.ensure_future(list_targets(client, wanted))
     try:
-        heads = looked_at = await store.receipts()
+        heads = looked_at = await store.receipts(_only_receipts(settled))
         # The listing will show which folders have to be checked. Until then all folders of this
         # spec are checked, so that the disk works while the server does.
         states: Mapping[int, FolderState] = {}
@@ -216,6 +216,18 @@ async def _unlisted(
         known = presence or dict.fromkeys(absent, Presence.ABSENT)
         left = [one for one in not_listed if known.get(one) in (None, Presence.ELSEWHERE)]
     return _Unlisted(presence, absent, left)
+
+
+def _only_receipts(settled: Settled) -> Collection[int] | None:
+    """Return the targets whose receipts a run needs, None for all.
+
+    A run of named targets says nothing of the others, except with `--prune`.
+    """
+    options = settled.options
+    ids = (
+        settled.selection.task_ids if settled.spec.target is TargetKind.TASK else options.target_ids
+    )
+    return None if ids is None or options.prune else {*ids, *settled.also}
 
 
 def _folders_to_check(

@@ -243,12 +243,16 @@ def decode_receipt(content: bytes) -> Receipt:
     Raises:
         StoreError: It is damaged or incomplete, or was written by a newer version.
     """
-    first, *rest = content.split(b"\n")
+    first, _, rest = content.partition(b"\n")
     head = decode_head(first)
-    if not rest or rest[-1] != b"" or len(rest) - 1 != head.files:
-        raise StoreError(f"damaged receipt: it lists {len(rest) - 1} of {head.files} members")
+    listed = rest.count(b"\n")
+    if listed != head.files or not content.endswith(b"\n"):
+        raise StoreError(f"damaged receipt: it lists {listed} of {head.files} members")
     try:
-        members = tuple(_member_decoder.decode(line) for line in rest[:-1])
+        # One call for all lines: a call for each takes twice as long.
+        members = tuple(_member_decoder.decode_lines(rest))
     except UNREADABLE as error:
         raise StoreError(f"damaged receipt: {error}") from error
+    if len(members) != head.files:  # empty lines are skipped
+        raise StoreError(f"damaged receipt: it lists {len(members)} of {head.files} members")
     return Receipt(head, members)

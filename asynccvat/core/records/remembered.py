@@ -452,7 +452,7 @@ def expected_selection(
     if given is not None:
         return given
     if remembered is not None and remembered.selection is not None:
-        return Selection(**msgspec.structs.asdict(remembered.selection))
+        return Selection(**remembered.selection.conditions())
     return Selection(project_ids=(default_project_id,) if default_project_id else None)
 
 
