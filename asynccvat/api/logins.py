@@ -106,39 +106,42 @@ async def login(
     files = LoginFiles.of_user()
     place = await in_thread(_usable_store, store)
     account = await whoami(client)
-    known = await in_thread(files.read)
     others = await in_thread(_names_of_others, files)
-    chosen = _name(name, account, known, others)
-    before = known.find(chosen)
+    _name(name, account, await in_thread(files.read), others)
     value, token, made = await _token(client, account, read_only, label, lifetime)
-    is_same = before is not None and before.is_of(value)
-    saved = SavedLogin(
-        name=chosen,
-        url=account.url,
-        username=account.user.username,
-        store=place,
-        fingerprint=fingerprint(value),
-        token=token,
-        made=made or (is_same and before is not None and before.made),
-        organization=account.organization,
-        saved=datetime.now(UTC),
-        **certificates_of(client),
-    )
+
+    def login_for(known: SavedLogins) -> SavedLogin:
+        chosen = _name(name, account, known, others)
+        before = known.find(chosen)
+        return SavedLogin(
+            name=chosen,
+            url=account.url,
+            username=account.user.username,
+            store=place,
+            fingerprint=fingerprint(value),
+            token=token,
+            made=made or (before is not None and before.is_of(value) and before.made),
+            organization=account.organization,
+            saved=datetime.now(UTC),
+            **certificates_of(client),
+        )
+
     try:
-        removed = await in_thread(files.save, saved, value)
+        saved = await in_thread(files.save, login_for, value)
     # A cancellation is raised after the login was saved, which then needs its token.
     except Exception as error:
         if made and token is not None:
             await _take_back(client, token, error)
         raise
-    revoked, left = await _revoke(client, None if is_same else before)
+    is_same = saved.before is not None and saved.before.is_of(value)
+    revoked, left = await _revoke(client, None if is_same else saved.before)
     return LoginResult(
-        login=saved,
+        login=saved.login,
         account=account,
-        replaced=before,
+        replaced=saved.before,
         revoked=revoked,
         left=left,
-        still_stored=not removed,
+        still_stored=not saved.removed,
     )
 
 

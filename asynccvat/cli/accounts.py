@@ -47,7 +47,7 @@ def write(account: Account) -> None:
     """Write an account to stdout: the server and the user, and the access token if there is one."""
     write_server(account)
     if account.token is not None:
-        output.write(printable(described(account.token)))
+        output.sentence(printable(described(account.token)))
 
 
 def write_server(account: Account) -> None:
@@ -55,7 +55,7 @@ def write_server(account: Account) -> None:
     where = f" in the organization {account.organization}" if account.organization else ""
     if account.organization == "":
         where = " in the personal workspace"
-    output.write(
+    output.sentence(
         printable(
             f"{account.url}: CVAT {account.version}, logged in as {account.user.username}{where}"
         )

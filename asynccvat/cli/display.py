@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from rich.text import Text
 from asynccvat.cli.alike import AlikeFailures
 from asynccvat.cli.messages import messages
 from asynccvat.cli.progress import Progress
+from asynccvat.cli.wrapping import is_ci, wrapped
 from asynccvat.events import Event, RunFinished, ServerUnreachable, TaskDone, Warned
 
 LINES_EVERY_SECONDS = 5.0
@@ -112,14 +112,9 @@ def display(
     """
     if quiet:
         return QuietDisplay(console)
-    if console.is_terminal and not console.is_dumb_terminal and not _is_ci():
+    if console.is_terminal and not console.is_dumb_terminal and not is_ci():
         return BarDisplay(console, verbose=verbose, clock=clock, counts=counts)
     return LineDisplay(console, verbose=verbose, clock=clock, counts=counts)
-
-
-def _is_ci() -> bool:
-    """Whether the output goes to the log of a CI system, which may look like a terminal."""
-    return os.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 class QuietDisplay:
@@ -279,9 +274,10 @@ class BarDisplay:
             self.say(line)
 
     def say(self, line: str) -> None:
-        """Write one line above the bar."""
+        """Write a message above the bar, wrapped at words."""
         style = "red" if line.startswith("failed:") else "yellow"
-        self._console.print(Text(line, style=style), soft_wrap=True)
+        lines = "\n".join(wrapped(line, self._console.width))
+        self._console.print(Text(lines, style=style), soft_wrap=True)
 
     def _render(self) -> Group:
         with self._lock:

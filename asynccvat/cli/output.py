@@ -15,6 +15,7 @@ import typer
 
 from asynccvat.cli.links import Link, shows_links
 from asynccvat.cli.text import printable
+from asynccvat.cli.wrapping import width_of, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -85,10 +86,23 @@ def write(line: str) -> None:
     _on_stdout(lambda: sys.stdout.write(line + "\n"))
 
 
-def remark(line: str) -> None:
-    """Write a line to stderr, if it can be written to."""
-    stderr = _Stderr()
-    stderr.write(line + "\n")
+def sentence(text: str) -> None:
+    """Write a sentence to stdout: one line, or on a terminal lines that are wrapped at words.
+
+    Raises:
+        StdoutError: Stdout cannot be written to.
+    """
+    width = width_of(sys.stdout)
+    for line in [text] if width is None else wrapped(text, width):
+        write(line)
+
+
+def remark(text: str) -> None:
+    """Write a sentence to stderr as `sentence` does, if it can be written to."""
+    stderr, width = _Stderr(), width_of(sys.stderr)
+    for line in text.split("\n"):
+        shown = [line] if width is None else wrapped(line, width)
+        stderr.write("".join(f"{one}\n" for one in shown))
     stderr.flush()
 
 

@@ -7,6 +7,7 @@ the terminal.
 from __future__ import annotations
 
 from asynccvat.cli.text import counted, number_of_bytes, printable, span
+from asynccvat.cli.verb_words import VerbWords
 from asynccvat.core.quantities import duration_text
 from asynccvat.core.targets import TargetKind
 from asynccvat.events import Event
@@ -25,13 +26,20 @@ _WORDS = {
 class Progress:
     """The numbers of one run, in words."""
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, words: VerbWords = VerbWords()) -> None:
         """Begin to count.
 
         Args:
             started: The time of the start, in seconds of the display's clock.
+            words: The words of the command.
         """
         self.run = RunProgress(started)
+        self._words = words
+
+    @property
+    def _nouns(self) -> str:
+        noun = self._words.noun
+        return self.run.target.plural if noun is None else f"{noun}s"
 
     @property
     def total(self) -> int | None:
@@ -53,12 +61,13 @@ class Progress:
         if run.outage is not None:
             return unreachable(run.outage, now)
         if run.total is None:
-            return f"listing {run.target.plural}" if run.listed is None else "planning"
-        parts = [f"{run.done:,}/{run.total:,} {run.target.plural}"]
+            listing = self._words.before or f"listing {self._nouns}"
+            return listing if run.listed is None else "planning"
+        parts = [f"{run.done:,}/{run.total:,} {self._nouns}"]
         if (rate := run.bytes_per_second(now)) is not None:
             parts += [number_of_bytes(run.transferred), f"{number_of_bytes(round(rate))}/s"]
         if run.done and (tasks := run.tasks_per_second(now)) is not None:
-            parts.append(_rate(tasks, run.target))
+            parts.append(_rate(tasks, self._nouns))
         if (left := run.seconds_left(now)) is not None:
             parts.append(f"{span(left)} left")
         return ", ".join(parts)
@@ -143,10 +152,10 @@ def _slow(flight: Flight, now: float) -> str:
     )
 
 
-def _rate(a_second: float, target: TargetKind) -> str:
+def _rate(a_second: float, nouns: str) -> str:
     if 0 < a_second < 0.1:
-        return f"{_number(a_second * 60)} {target.plural}/min"
-    return f"{_number(a_second)} {target.plural}/s"
+        return f"{_number(a_second * 60)} {nouns}/min"
+    return f"{_number(a_second)} {nouns}/s"
 
 
 def _number(value: float) -> str:

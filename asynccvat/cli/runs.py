@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from asynccvat.cli import output, signals
@@ -12,6 +13,7 @@ from asynccvat.cli.common_options import ResultOptions
 from asynccvat.cli.exit_codes import ExitCode, explain, report_code
 from asynccvat.cli.records import Records, command_started
 from asynccvat.cli.summary import write_summary
+from asynccvat.cli.verb_words import VerbWords, words_of
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, RunReport
@@ -53,7 +55,6 @@ def carry_out(
     *,
     place: str,
     uploads: bool = False,
-    noun: str | None = None,
     verbose: bool = False,
     resumable: bool = True,
 ) -> int:
@@ -68,7 +69,6 @@ def carry_out(
         place: Where the tasks go, for the summary.
         uploads: Whether the run sends files.
         verbose: Show each task, retries and the causes of errors.
-        noun: What each outcome is about, for the summary. None for the outcomes' target.
         resumable: Whether the same command would continue after an interruption.
     """
     seen = _Seen()
@@ -89,7 +89,7 @@ def carry_out(
                 report,
                 place,
                 uploads=uploads,
-                noun=noun,
+                words=_words(results),
                 progress=seen.progress,
                 typed=None if results.command is None else results.command.typed,
                 report_file=results.report_file,
@@ -100,6 +100,10 @@ def carry_out(
         return stopped.code
     code = _conclude(seen.reports[-1], verbose=verbose)
     return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
+
+
+def _words(results: ResultOptions) -> VerbWords:
+    return VerbWords() if results.command is None else words_of(results.command.name)
 
 
 def _write(report: RunReport, results: ResultOptions) -> bool:
@@ -137,7 +141,14 @@ def _watch(
 
     with ExitStack() as stack:
         stack.enter_context(records)
-        shown = stack.enter_context(display(output.remarks(), verbose=verbose, quiet=results.quiet))
+        shown = stack.enter_context(
+            display(
+                output.remarks(),
+                verbose=verbose,
+                quiet=results.quiet,
+                counts=partial(Progress, words=_words(results)),
+            )
+        )
 
         if isinstance(shown.counts, Progress):
             seen.progress = shown.counts.run

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asynccvat.cli import output
 from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
+from asynccvat.cli.verb_words import VerbWords
 
 if TYPE_CHECKING:
     from asynccvat import RunReport, TaskOutcome
@@ -36,6 +37,9 @@ RESULTS = (
 )
 """What becomes of tasks, in the order in which summaries count it."""
 
+COMMAND = "    "
+"""The indentation of the lines of `failure_lines` that are commands."""
+
 # A line has room for so many.
 _NEW_IDS_SHOWN = 3
 _IDS_SHOWN = 5
@@ -52,7 +56,7 @@ def write_summary(
     place: str,
     *,
     uploads: bool = False,
-    noun: str | None = None,
+    words: VerbWords = VerbWords(),
     progress: RunProgress | None = None,
     typed: TypedCommand | None = None,
     report_file: Path | None = None,
@@ -63,34 +67,37 @@ def write_summary(
         report: The run's report.
         place: Where the tasks went.
         uploads: Whether the run sent files.
-        noun: What each outcome is about. None for the outcomes' target.
+        words: The words of the command.
         progress: What its time went to; None if that was not counted.
         typed: The command, for what retries the failures; None if none was typed.
         report_file: The file that has the report; None if there is none.
     """
     nouns = {str(outcome.target) for outcome in report.outcomes}
-    noun = noun or (nouns.pop() if len(nouns) == 1 else str(report.target))
-    output.write(_counts(report, place, noun, uploads=uploads))
+    noun = words.noun or (nouns.pop() if len(nouns) == 1 else str(report.target))
+    moved = ""
+    if words.moves_bytes or report.transferred:
+        moved = f"{number_of_bytes(report.transferred)} {'sent' if uploads else 'received'}, "
+    output.sentence(_counts(report, place, noun, moved))
     if progress is not None and report.seconds >= _SHORT_RUN:
         for line in _times(progress, uploads=uploads):
-            output.write(line)
+            output.sentence(line)
     if report.new_ids_file is not None:
-        output.write(_new_ids(report.outcomes, report.new_ids_file))
+        output.sentence(_new_ids(report.outcomes, report.new_ids_file))
     _write_compared(report)
     if not report.listing_complete:
-        output.write(
+        output.sentence(
             f"The list of {noun}s kept changing while it was read, or {noun}s in it cannot be "
             f"read: some {noun}s may be missing. Run the command again."
         )
     for line in failure_lines(report.outcomes, typed, report_file):
-        output.write(line)
+        # A command stays in one line: it is there to be copied.
+        (output.write if line.startswith(COMMAND) else output.sentence)(line)
 
 
-def _counts(report: RunReport, place: str, noun: str, *, uploads: bool) -> str:
+def _counts(report: RunReport, place: str, noun: str, moved: str) -> str:
     """Return the line of counts, bytes, requests and time."""
     counts = Counter(_result(one) for one in report.outcomes if not one.of_older_backup)
     nothing = "none done yet" if report.interrupted else "nothing to do"
-    moved = "sent" if uploads else "received"
     parts = [f"{counts[result]:,} {result}" for result in RESULTS if counts[result]]
     parts = parts or [nothing]
     how, idle = "Done in", ""
@@ -103,8 +110,8 @@ def _counts(report: RunReport, place: str, noun: str, *, uploads: bool) -> str:
         idle = ", nothing to do"
     return (
         f"{how} {span(report.seconds)}{idle}: {counted(report.targets, noun)} "
-        f"({', '.join(parts)}), {_older_backups(report)}{number_of_bytes(report.transferred)} "
-        f"{moved}, {counted(report.requests, 'request')}: {place}"
+        f"({', '.join(parts)}), {_older_backups(report)}{moved}"
+        f"{counted(report.requests, 'request')}: {place}"
     )
 
 
@@ -197,17 +204,16 @@ def failure_lines(
         command = None if typed is None else _retrying(typed, group)
         if command is not None:
             commands.append(command)
-            yield f"    {command}"
+            yield f"{COMMAND}{command}"
     left = groups[_CAUSES_SHOWN:]
     if left:
         rest = sum(len(group.outcomes) for group in left)
         yield f"  {rest:,} more, by {counted(len(left), 'other cause')}"
     if typed is None or (len(commands) == len(groups) == 1):
         return
-    every = None if report_file is None else typed.retrying_report(report_file)
     secrets = ", with its password or token" if typed.lacks_secrets else ""
     yield f"To retry what failed{secrets}:"
-    yield f"    {every or typed.repeated()}"
+    yield f"{COMMAND}{_retrying_all(typed, groups, report_file) or typed.repeated()}"
 
 
 def _group(group: FailureGroup) -> str:
@@ -221,9 +227,22 @@ def _group(group: FailureGroup) -> str:
     return f"{counted(len(group.outcomes), group.target)}{which}: {cause}"
 
 
-def _retrying(typed: TypedCommand, group: FailureGroup) -> str | None:
-    flag = {"task": "-t", "project": "--project-id"}.get(group.target)
-    return None if flag is None else typed.retrying(group.ids, flag)
+def _retrying(typed: TypedCommand, *groups: FailureGroup) -> str | None:
+    """Return the command for what failed in these groups; None if ids do not choose just that."""
+    targets = {group.target for group in groups}
+    flag = {"task": "-t", "project": "--project-id"}.get(targets.pop()) if groups else None
+    if flag is None or targets or not all(one.task_id for each in groups for one in each.outcomes):
+        return None
+    ids = dict.fromkeys(id_ for group in groups for id_ in group.ids)
+    return typed.retrying(list(ids), flag)
+
+
+def _retrying_all(
+    typed: TypedCommand, groups: Sequence[FailureGroup], report_file: Path | None
+) -> str | None:
+    """Return the command for all that failed: by the report, if there is one, or by its ids."""
+    by_report = None if report_file is None else typed.retrying_report(report_file)
+    return by_report or _retrying(typed, *groups)
 
 
 # --- what was made --------------------------------------------------------------------------------
@@ -235,7 +254,7 @@ def _write_compared(report: RunReport) -> None:
     if not compared:
         return
     different = sum(bool(one.differences) for one in compared)
-    output.write(
+    output.sentence(
         f"Compared with the source: {counted(len(compared), 'task')}, "
         f"{different or 'none'} different."
     )

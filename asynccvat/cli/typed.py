@@ -9,8 +9,9 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
+
+from asynccvat.core.selections.id_lists import in_ranges
 
 # A terminal, and a shell, takes so many ids. A report names any number.
 MOST_IDS = 100
@@ -37,6 +38,8 @@ _REPLACED = frozenset(
 )
 # A retry of some must not replace the report of all.
 _REPORTS = frozenset({"--report-json", "--report", "--log-json"})
+# Commands that have it work on a destination that remembers its projects.
+_CHANGE = "--change"
 # With these, targets and paths belong together.
 _PAIRS = frozenset({"--pair", "--out-path"})
 
@@ -68,13 +71,16 @@ class TypedCommand:
             flag: The option that takes them: `-t` or `--project-id`.
 
         Returns:
-            The command. None if it takes no ids like these, or too many for a shell.
+            The command. None if it takes no ids like these, or too many for a shell. Projects are
+            remembered by a destination, which takes no others for one run.
         """
         typed = {known for known, _ in self._pieces()}
         parts = list(map(str, ids))
         if len(parts) > MOST_IDS and flag == "-t":
-            parts = list(_ranges(ids))
+            parts = list(in_ranges(ids))
         if not 0 < len(parts) <= MOST_IDS or flag not in self.known or typed & _PAIRS:
+            return None
+        if flag == "--project-id" and _CHANGE in self.known:
             return None
         replaced = {*_REPLACED, *_REPORTS, flag}
         return self._line([*self._without(replaced), flag, ",".join(parts)])
@@ -123,12 +129,3 @@ class TypedCommand:
     @staticmethod
     def _line(words: Sequence[str]) -> str:
         return shlex.join(["asynccvat", *(_CREDENTIALS.sub("", word) for word in words)])
-
-
-def _ranges(ids: Sequence[int]) -> Iterator[str]:
-    """Yield ids as ranges, like `1-500` or `777`."""
-    # Ids that follow each other keep their distance from their place in the list.
-    placed = groupby(enumerate(sorted(ids)), key=lambda item: item[1] - item[0])
-    for _, group in placed:
-        some = [one for _, one in group]
-        yield str(some[0]) if len(some) == 1 else f"{some[0]}-{some[-1]}"

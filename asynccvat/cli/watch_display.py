@@ -19,6 +19,7 @@ from asynccvat import Event, Watch, WatchRound
 from asynccvat.cli import output
 from asynccvat.cli.messages import messages
 from asynccvat.cli.text import counted, ended, printable, span
+from asynccvat.cli.wrapping import wrapped
 from asynccvat.core.quantities import duration_text
 from asynccvat.core.texts import first_few
 from asynccvat.events import DestinationSettled, Planned, RunFinished, TaskDone, Warned
@@ -79,8 +80,9 @@ class WatchDisplay:
         self._watch = watch
 
     def say(self, line: str) -> None:
-        """Write one line to stderr without wrapping."""
-        self._console.print(Text(line), soft_wrap=True)
+        """Write a message to stderr; above a status line it is wrapped at words."""
+        lines = [line] if self._live is None else wrapped(line, self._console.width)
+        self._console.print(Text("\n".join(lines)), soft_wrap=True)
 
     def on_event(self, event: Event) -> None:
         """Count an event of a mirror, and write its messages, each once while it stays true."""

@@ -6,15 +6,14 @@ from collections.abc import AsyncIterator
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.body_limit import TOO_LARGE, BodyLimit
+from asynccvat.client.json_calls import JsonCalls
 from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.numbers import whole
 from asynccvat.core.records.replaced import in_pieces
-from asynccvat.core.wire.responses import is_json
 from asynccvat.core.wire.tus import LARGEST
 from asynccvat.errors import (
     AsyncCvatError,
     ImportUncertainError,
-    ProtocolError,
     ResponseError,
     TransportError,
 )
@@ -27,19 +26,9 @@ _AT_ONCE = 64 << 20
 
 async def read_annotations(http: HttpSession, task_id: int) -> TaskAnnotations:
     """Return the annotations of a task. `CvatClient.annotations` documents it."""
-    path = f"/api/tasks/{whole('task_id', task_id)}/annotations"
-    call = Call(method="GET", path=path, step="annotations", task_id=task_id)
-    answer = await http.call(call)
-    if not is_json(answer.content_type):
-        raise ProtocolError(
-            f"cannot read the annotations of task {task_id}: the server sent "
-            f"{answer.content_type or 'a body without a type'} instead of JSON. Check whether a "
-            "proxy stands before it.",
-            task_id=task_id,
-            step="annotations",
-        )
+    body = await JsonCalls(http).annotations(task_id)
     # Fifty thousand boxes are 11 MB, whose decoding would hold the event loop up.
-    return await in_thread(read_task_annotations, task_id, answer.body)
+    return await in_thread(read_task_annotations, task_id, body)
 
 
 async def replace_annotations(

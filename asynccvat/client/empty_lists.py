@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from asynccvat.aio.list_warnings import warn
 from asynccvat.core.decoding import ListPage, PageDecoder
-from asynccvat.core.models import Job
+from asynccvat.core.models import Job, Task
 from asynccvat.core.selections.empty import explain, other_conditions, text_conditions
 from asynccvat.core.selections.selection import JobSelection, Selection
 from asynccvat.errors import AsyncCvatError
@@ -20,6 +21,7 @@ _SEEN = 500
 """Entries that are looked through for names that would fit."""
 
 _JOBS = PageDecoder(Job)
+_TASKS = PageDecoder(Task)
 _log = logging.getLogger(__name__)
 
 
@@ -34,7 +36,18 @@ async def warn_of_none(
         selection: The selection, which holds nothing.
         decoder: Decodes a page of the list.
     """
-    conditions, others = text_conditions(selection), other_conditions(selection)
+    others = other_conditions(selection)
+    if isinstance(selection, JobSelection) and selection.task_name is not None:
+        # Older servers do not show the name of a job's task. The list of tasks does.
+        others = other_conditions(replace(selection, task_name=None))
+        others = others or selection.assignee is not None
+        what, decoder = "tasks", _TASKS
+        selection = Selection(
+            project_ids=selection.project_ids,
+            task_ids=selection.task_ids,
+            name=selection.task_name,
+        )
+    conditions = text_conditions(selection)
     projects = selection.project_ids
     if getattr(selection, "task_ids", None) is not None or (projects is not None and not projects):
         return

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import msgspec
 from asynccvat.client.annotations import replace_annotations
 from asynccvat.client.body_limit import BodyLimit
 from asynccvat.client.exports import ExportCalls
+from asynccvat.client.json_calls import JsonCalls
 from asynccvat.client.lists import Lists
 from asynccvat.client.project_names import projects_named
 from asynccvat.client.tokens import read_access_token, read_only_refusal
@@ -172,6 +173,21 @@ class ClientInternals:
         """
         return await self._lists.resolved(selection)
 
+    async def check_projects(
+        self, project_ids: Sequence[int] | None, seen: Collection[int | None]
+    ) -> None:
+        """Check that projects exist of which a list shows nothing.
+
+        Args:
+            project_ids: The projects. Those of a range need not exist.
+            seen: Those of which the list shows something.
+
+        Raises:
+            NotFoundError: There is no such project.
+            AsyncCvatError: The server cannot be asked.
+        """
+        await self._lists.check_projects(project_ids, seen)
+
     async def project_named(self, name: str) -> Project:
         """Return the project with a name.
 
@@ -288,6 +304,11 @@ class ClientInternals:
             ImportUncertainError: They were replaced in part.
         """
         await replace_annotations(self._http, task_id, content, self._body_limit)
+
+    @property
+    def json_calls(self) -> JsonCalls:
+        """The calls that a mirror as JSON is made of."""
+        return JsonCalls(self._http)
 
     @property
     def creations(self) -> Creations:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -75,7 +76,7 @@ class _FormatLists(msgspec.Struct):
 _FORMAT_LISTS = ObjectDecoder(_FormatLists)
 
 ItemT = TypeVar("ItemT")
-SelectionT = TypeVar("SelectionT", Selection, JobSelection)
+SelectionT = TypeVar("SelectionT", Selection, ProjectSelection, JobSelection)
 EntryT = TypeVar("EntryT", Task, Project, Job)
 
 
@@ -96,7 +97,8 @@ class Lists:
         """
         if not selection.projects:
             return selection
-        found = await projects_named(self._http, [str(name) for name in selection.projects])
+        names = [str(name) for name in selection.projects]
+        found = await projects_named(self._http, names, several=True)
         return selection.in_projects([project.id for project in found])
 
     async def tasks(self, selection: Selection, page_size: int) -> TaskListing:
@@ -116,7 +118,7 @@ class Lists:
         listing = await in_thread(_joined, listings, selection, heed)
         heed.warn()
         projects = {task.project_id for task in listing.tasks}
-        await self._check_projects(selection.project_ids, projects)
+        await self.check_projects(selection.project_ids, projects)
         if not projects and not listing.unreadable:
             await warn_of_none(self._http, "tasks", selection, _TASKS)
         return listing
@@ -134,7 +136,7 @@ class Lists:
         pages = self._each(heed, selection, _TASKS, min(page_size, max(limit, _FEW)))
         async with aclosing(pages) as tasks:
             found = [task async for task in tasks]
-        await self._check_projects(selection.project_ids, {task.project_id for task in found})
+        await self.check_projects(selection.project_ids, {task.project_id for task in found})
         if not found and not heed.unreadable:
             await warn_of_none(self._http, "tasks", selection, _TASKS)
         return TaskListing(
@@ -146,14 +148,29 @@ class Lists:
 
     async def listed_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """Return all projects of a selection, checked against the server's count."""
+        selection = await self.resolved(selection)
         heed = _Heed("projects", project_check(selection), wildcard_check(selection))
         return await self._listed(heed, selection, _PROJECTS)
 
     async def listed_jobs(self, selection: JobSelection) -> Listing[Job]:
         """Return all jobs of a selection, checked against the server's count."""
-        selection = await self.resolved(selection)
+        selection, named = await self._of_named_tasks(selection)
         heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
-        return await self._listed(heed, selection, _JOBS)
+        listing = await self._listed(heed, selection, _JOBS)
+        return replace(listing, complete=listing.complete and named)
+
+    async def _of_named_tasks(self, selection: JobSelection) -> tuple[JobSelection, bool]:
+        """Return a selection by the ids of its projects and tasks instead of their names.
+
+        Returns:
+            The selection, and whether the list of the tasks was complete.
+        """
+        selection = await self.resolved(selection)
+        wanted = selection.by_task_names
+        if wanted is None:
+            return selection, True
+        tasks = await self.tasks(wanted, _TARGETS_PAGE)
+        return selection.of_tasks([task.id for task in tasks.tasks]), tasks.complete
 
     async def _listed(
         self,
@@ -207,20 +224,20 @@ class Lists:
             async for task in tasks:
                 projects.add(task.project_id)
                 yield task
-        await self._check_projects(selection.project_ids, projects)
+        await self.check_projects(selection.project_ids, projects)
         if not projects:
             await warn_of_none(self._http, "tasks", selection, _TASKS)
 
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """Yield the jobs of a selection while their list is read."""
-        selection = await self.resolved(selection)
+        selection, _ = await self._of_named_tasks(selection)
         projects: set[int | None] = set()
         heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
         async with aclosing(self._each(heed, selection, _JOBS, page_size)) as jobs:
             async for job in jobs:
                 projects.add(job.project_id)
                 yield job
-        await self._check_projects(selection.project_ids, projects)
+        await self.check_projects(selection.project_ids, projects)
         if not projects:
             await warn_of_none(self._http, "jobs", selection, _JOBS)
 
@@ -228,6 +245,7 @@ class Lists:
         self, selection: ProjectSelection, page_size: int
     ) -> AsyncGenerator[Project, None]:
         """Yield the projects of a selection while their list is read."""
+        selection = await self.resolved(selection)
         none = True
         heed = _Heed("projects", project_check(selection), wildcard_check(selection))
         async with aclosing(self._each(heed, selection, _PROJECTS, page_size)) as found:
@@ -264,11 +282,19 @@ class Lists:
                     break
         heed.warn()
 
-    async def _check_projects(
+    async def check_projects(
         self, project_ids: Sequence[int] | None, seen: Collection[int | None]
     ) -> None:
-        """Check that projects without a listed item exist: an empty list does not say."""
-        for project_id in sorted(set(project_ids or ()) - set(seen)):
+        """Check that projects without a listed item exist: an empty list does not say.
+
+        Raises:
+            NotFoundError: There is no project with an id that was named by itself.
+        """
+        unseen = sorted(required(project_ids) - set(seen))
+        if len(unseen) > 1:
+            listed = await self.listed_projects(ProjectSelection(project_ids=unseen))
+            unseen = sorted(set(unseen) - {project.id for project in listed.items})
+        for project_id in unseen:
             await self.project(project_id)
 
     async def project(self, project_id: int) -> Project:

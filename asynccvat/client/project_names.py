@@ -20,8 +20,15 @@ _SEEN = 500
 """Projects that are looked through for names that look like a wanted one."""
 
 
-async def projects_named(http: HttpSession, names: Sequence[str]) -> tuple[Project, ...]:
+async def projects_named(
+    http: HttpSession, names: Sequence[str], *, several: bool = False
+) -> tuple[Project, ...]:
     """Return the project of each name. One call tells, if no name is wrong.
+
+    Args:
+        http: The session.
+        names: The names.
+        several: Whether `--project-id` takes several ids there, for messages.
 
     Raises:
         ConfigError: No project has one of the names, or several have.
@@ -37,7 +44,9 @@ async def projects_named(http: HttpSession, names: Sequence[str]) -> tuple[Proje
             raise ConfigError(ambiguous(name, projects, http.server.address), step="list")
         if not projects:
             seen = await _first_projects(http)
-            raise ConfigError(unknown(name, seen, http.server.address), step="list")
+            raise ConfigError(
+                unknown(name, seen, http.server.address, several=several), step="list"
+            )
         found += projects
     return tuple(found)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from asynccvat.core.models import Formats
-from asynccvat.core.specs import CVAT, ExportSpec
+from asynccvat.core.specs import CVAT, CVAT_JSON, ExportSpec
 from asynccvat.errors import ConfigError
 
 KNOWN_FORMATS = (
@@ -185,6 +185,11 @@ def format_without_server(given: str) -> str:
     return found[0] if len(found) == 1 else given
 
 
+def means_json(given: str) -> bool:
+    """Whether a text means what the server's API says, without an export: `json`, `cvat-json`."""
+    return _Name(given).base in ("json", "cvatjson")
+
+
 def exporter_for(given: str, formats: Formats, *, origin: str) -> str:
     """Return the exact name of the format that a text means for exports.
 
@@ -196,6 +201,12 @@ def exporter_for(given: str, formats: Formats, *, origin: str) -> str:
     Raises:
         ConfigError: The server has no such format, or has several, or it is disabled.
     """
+    if means_json(given):
+        raise ConfigError(
+            f"cannot export as {given!r}: {CVAT_JSON!r} is made without an export, by "
+            "`asynccvat mirror` alone. Mirror the tasks, or choose a format of the server.",
+            step="export",
+        )
     exporters = [item.name for item in formats.exporters if item.enabled]
     names = (CVAT, *exporters)
     # The importer's name means both flavours, too.

@@ -7,6 +7,7 @@ both be read. Unknown fields are ignored, and fields that some versions leave ou
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from sys import intern
@@ -320,6 +321,8 @@ class TaskListing:
             a task may exist and not meet these.
         unreadable: How many tasks the server listed in a form that cannot be read.
         missing_tasks: Tasks that were selected by their ids for their jobs, and are not there.
+        jobs: For a mirror as JSON: the text of `jobs.json` for each task that has jobs. None if
+            the jobs were not listed.
     """
 
     tasks: tuple[Task, ...]
@@ -328,6 +331,7 @@ class TaskListing:
     missing: tuple[int, ...] = ()
     unreadable: int = 0
     missing_tasks: tuple[int, ...] = ()
+    jobs: Mapping[int, bytes] | None = None
 
     def __repr__(self) -> str:
         return (

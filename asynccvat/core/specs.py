@@ -18,6 +18,10 @@ CVAT_IMAGES = "CVAT for images 1.1"
 CVAT_VIDEO = "CVAT for video 1.1"
 
 
+CVAT_JSON = "CVAT JSON"
+"""The answers of CVAT's API, without an export. For mirrors of tasks alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
     """How tasks are exported.
@@ -25,8 +29,11 @@ class ExportSpec:
     Attributes:
         format: The exporter's exact name, case included. `CVAT` takes `CVAT for video 1.1` for
             videos, which are annotated with tracks, and `CVAT for images 1.1` for all other tasks.
+            `CVAT JSON` takes what CVAT's API says, without an export.
         images: Whether the archive holds the images, too.
         target: What is exported: tasks, projects or jobs.
+        frames: Whether `CVAT JSON` has the names and sizes of frames, too. It has no meaning for
+            other formats.
 
     Raises:
         ConfigError: No format is named.
@@ -35,6 +42,7 @@ class ExportSpec:
     format: str = CVAT
     images: bool = False
     target: TargetKind = TargetKind.TASK
+    frames: bool = True
 
     noun: ClassVar[str] = "export"
     """What the server makes, for messages."""
@@ -52,6 +60,8 @@ class ExportSpec:
             )
         if not isinstance(self.images, bool):
             raise ConfigError(f"images must be True or False, not {self.images!r}")
+        if not isinstance(self.frames, bool):
+            raise ConfigError(f"frames must be True or False, not {self.frames!r}")
         object.__setattr__(self, "target", checked_target(self.target))
 
     @property
@@ -65,6 +75,11 @@ class ExportSpec:
     def operation_type(self) -> str:
         """The type of such a request in the server's list of requests."""
         return "export:dataset" if self.images else "export:annotations"
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the files come from calls that answer with JSON, and nothing is exported."""
+        return self.format == CVAT_JSON
 
     @property
     def exporters(self) -> tuple[str, ...]:

@@ -18,6 +18,9 @@ MOST_LINES = 10_000
 SLOWEST_LINES, FAILED_LINES = 1_000, 1_000
 """Of more tasks, so many of the slowest and of the failed ones have a line."""
 
+_NOUNS = {"import-dataset": "dataset"}
+"""By command, what each outcome is about, where that is not its target."""
+
 _WITHOUT_WORK = ("kept", "skipped", "unfinished")
 _IDS_OF_A_GROUP = 50
 _MESSAGE = 2_000
@@ -82,7 +85,8 @@ def _head(timeline: Timeline, started_at: str) -> dict[str, Any]:
         "seconds": round(sum(said) if said else timeline.seconds, 3),
         "state": state,
         "explanation": _text(explanation, _MESSAGE),
-        "noun": targets.pop() if len(targets) == 1 else "target" if targets else "task",
+        "noun": _NOUNS.get(str(begun.get("command")))
+        or (targets.pop() if len(targets) == 1 else "target" if targets else "task"),
         "tasks": len(timeline.lines),
         "planned": timeline.planned,
         "done": sum(_action(line) not in _WITHOUT_WORK for line in timeline.lines),

@@ -37,8 +37,9 @@ class RunRecorder:
 
         Args:
             record: The event. `step_number` tells the step of a run file.
-            at: When it happened.
+            at: When it happened. It counts in milliseconds, as in a log: both make the same page.
         """
+        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
         if self._began is None:
             self._began = at
         self._builder.add(record, max(0.0, (at - self._began).total_seconds()))

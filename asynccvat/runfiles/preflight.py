@@ -16,6 +16,7 @@ from asynccvat.commands.restore.preparation import find_project
 from asynccvat.core.models import Task
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.selections.selection import Selection, check_prunable
 from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import AsyncCvatError, ConfigError, Problem
@@ -127,7 +128,7 @@ class _Check:
             names = Selection(projects=selection.projects)
             question = partial(internals(self._client).resolved, names)
             await self._ask(("projects", selection.projects), str(step.place), question)
-        for project_id in selection.project_ids or ():
+        for project_id in sorted(required(selection.project_ids)):
             await self.project(project_id, str(step.place_of(f"project {project_id}")))
         # With other criteria a task may be filtered out; with `prune` it may be gone.
         if selection.only_by_id and not may_be_gone:

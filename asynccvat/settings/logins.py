@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from asynccvat.core.logins import SavedLogin, SavedLogins, TokenStore, decode, e
 from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import ConfigError
 from asynccvat.settings import keyring_tokens
-from asynccvat.settings.private_files import write_private
+from asynccvat.settings.private_files import locked, write_private
 from asynccvat.settings.profiles import (
     Profile,
     Profiles,
@@ -29,6 +30,21 @@ from asynccvat.settings.profiles import (
 from asynccvat.settings.values import SettingValue
 
 _MORE = ("organization", "ca_bundle", "client_cert", "client_key")
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """What saving a login did.
+
+    Attributes:
+        login: The login.
+        before: The login of its name that it replaced, None for none.
+        removed: False if that one had its token elsewhere, and it could not be removed.
+    """
+
+    login: SavedLogin
+    before: SavedLogin | None
+    removed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,45 +84,58 @@ class LoginFiles:
             ) from error
         return decode(content, repr(str(self.logins)))
 
-    def save(self, login: SavedLogin, token: str) -> bool:
+    def save(self, login_for: Callable[[SavedLogins], SavedLogin], token: str) -> SaveResult:
         """Keep a login and its token. It becomes the default. Blocks.
 
+        Args:
+            login_for: Returns the login, for what is known at the time of the change. Another
+                program may have saved one since the caller looked.
+            token: The token.
+
         Returns:
-            False if the login of its name had a token elsewhere, which could not be removed.
+            The login, and what became of the one that it replaced.
 
         Raises:
-            ConfigError: A file or the keyring cannot be written.
+            ConfigError: A file or the keyring cannot be written, or `login_for` raises it.
         """
         assert self.logins is not None
-        known = self.read()
-        before = known.find(login.name)
-        # First the list: if this is killed now, the next login still knows the token to revoke.
-        write_private(self.logins, encode(known.with_login(login)))
-        try:
-            self._write_token(login, token)
-        except BaseException:
-            write_private(self.logins, encode(known))
-            raise
-        if before is not None and (before.store, _address(before.url)) != (
-            login.store,
-            _address(login.url),
-        ):
-            # A login with another store is what helps if a keyring cannot be used any more.
+        with locked(self.logins):
+            known = self.read()
+            login = login_for(known)
+            before = known.find(login.name)
+            # First the list: if this is killed now, the next login still knows what to revoke.
+            write_private(self.logins, encode(known.with_login(login)))
             try:
-                self._remove_token(before)
-            except ConfigError:
-                return False
-        return True
+                self._write_token(login, token)
+            except BaseException:
+                write_private(self.logins, encode(known))
+                raise
+            return SaveResult(login, before, self._is_removed(before, login))
 
     def remove(self, login: SavedLogin) -> None:
-        """Forget a login and its token. Blocks.
+        """Forget a login and its token. One that has replaced it since stays. Blocks.
 
         Raises:
             ConfigError: A file or the keyring cannot be written.
         """
         assert self.logins is not None
-        self._remove_token(login)
-        write_private(self.logins, encode(self.read().without(login.name)))
+        with locked(self.logins):
+            known = self.read()
+            current = known.find(login.name)
+            if current is not None and current.fingerprint == login.fingerprint:
+                self._remove_token(login)
+                write_private(self.logins, encode(known.without(login.name)))
+
+    def _is_removed(self, before: SavedLogin | None, login: SavedLogin) -> bool:
+        """Remove the token of a replaced login, if it is elsewhere. Return whether it is gone."""
+        if before is None or _entry(before) == _entry(login):
+            return True
+        # A login with another store is what helps if a keyring cannot be used any more.
+        try:
+            self._remove_token(before)
+        except ConfigError:
+            return False
+        return True
 
     def _write_token(self, login: SavedLogin, token: str) -> None:
         if login.store is TokenStore.KEYRING:
@@ -168,6 +197,10 @@ def _more(login: SavedLogin) -> dict[str, SettingValue]:
     value = partial(SettingValue, place=f"the login {login.name!r}")
     more = {name: value(text) for name in _MORE if (text := getattr(login, name)) is not None}
     return more | ({"insecure": value("true")} if login.insecure else {})
+
+
+def _entry(login: SavedLogin) -> tuple[TokenStore, str]:
+    return login.store, _address(login.url)
 
 
 def _address(url: str) -> str:

@@ -14,7 +14,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,15 +139,25 @@ class Layout:
         """Read a task's receipt as bytes; None if there is none."""
         return files.read_file(receipt_name(task_id), dir_fd=self.receipts)
 
-    def receipt_ids(self) -> list[int]:
-        """Return the tasks that have a receipt, damaged or not."""
-        there = self.receipts != NOT_THERE
-        names = files.names(self.receipts, ordered=False) if there else []
+    def receipt_ids(self, among: Collection[int] | None = None) -> list[int]:
+        """Return the tasks that have a receipt, damaged or not.
+
+        Args:
+            among: The only tasks that are looked for, None for all.
+        """
+        if self.receipts == NOT_THERE:
+            return []
+        if among is not None:
+            return sorted(filter(self._has_receipt, among))
+        names = files.names(self.receipts, ordered=False)
         return sorted(
             int(stem)
             for name in names
             if name.endswith(".json") and (stem := name[:-5]).isascii() and stem.isdecimal()
         )
+
+    def _has_receipt(self, task_id: int) -> bool:
+        return files.lstat(receipt_name(task_id), dir_fd=self.receipts) is not None
 
     def head(self, task_id: int) -> ReceiptHead:
         """Read line 1 of a receipt.
@@ -167,10 +177,7 @@ class Layout:
         if not newline:
             raise StoreError("damaged receipt: its first line is cut off")
         head = decode_head(line)
-        if head.task_id != task_id or not is_folder_name(head.folder):
-            raise StoreError(
-                f"damaged receipt: it names {head.target} {head.task_id} and folder {head.folder!r}"
-            )
+        check_head(head, task_id)
         return head
 
     def head_or_none(self, task_id: int) -> ReceiptHead | None:
@@ -289,6 +296,18 @@ class Layout:
         name = f"{folder.replace('/', '-')}-{stamp}"
         numbered = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
         return next(one for one in numbered if files.lstat(one, dir_fd=self.kept) is None)
+
+
+def check_head(head: ReceiptHead, task_id: int) -> None:
+    """Check that a receipt is about the task that its file is named after.
+
+    Raises:
+        StoreError: It names another task, or a folder that no task may have.
+    """
+    if head.task_id != task_id or not is_folder_name(head.folder):
+        raise StoreError(
+            f"damaged receipt: it names {head.target} {head.task_id} and folder {head.folder!r}"
+        )
 
 
 def parent_of(folder: str) -> str | None:

@@ -6,7 +6,7 @@ work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -59,17 +59,22 @@ class MirrorView:
         self._reported += len(new)
         return new
 
-    async def settings(self) -> Remembered:
+    async def settings(self, heads: Mapping[int, ReceiptHead] | None = None) -> Remembered:
         """Return what the destination remembers. If that is nothing, its receipts tell.
+
+        Args:
+            heads: All receipts, by id, if they have been read.
 
         Raises:
             StoreError: The receipts cannot be listed.
         """
         if self.remembered is not None and not self.remembered.lost:
             return self.remembered
-        ids = await self._threads.run("read", self._layout.receipt_ids)
-        found = await self._in_chunks(survey.read_heads, ids)
-        settings = from_receipts([head for heads, _ in found for head in heads.values()])
+        if heads is None:
+            ids = await self._threads.run("read", self._layout.receipt_ids)
+            found = await self._in_chunks(survey.read_heads, ids)
+            heads = {task_id: head for part, _ in found for task_id, head in part.items()}
+        settings = from_receipts(list(heads.values()))
         return replace(settings, lost=self.remembered is not None)
 
     async def is_unused(self) -> bool:
@@ -80,21 +85,49 @@ class MirrorView:
         """
         return await self._threads.run("read", is_unused, self._layout)
 
-    async def receipts(self) -> dict[int, ReceiptHead]:
-        """Read line 1 of every receipt.
+    async def receipts(self, among: Collection[int] | None = None) -> dict[int, ReceiptHead]:
+        """Read line 1 of every receipt, or of those of some tasks.
 
         A damaged receipt becomes a warning and counts as absent: its folder is then not ours.
 
+        Args:
+            among: The tasks, None for all. The others' receipts are read only if something stands
+                where a folder of these is to be.
+
         Raises:
-            StoreError: They cannot be listed.
+            StoreError: They cannot be read.
         """
-        ids = await self._threads.run("read", self._layout.receipt_ids)
+        ids = await self._threads.run("read", self._layout.receipt_ids, among)
         heads: dict[int, ReceiptHead] = {}
         for found, problems in await self._in_chunks(survey.read_heads, ids):
             heads |= found
             self.warnings += problems
-        await self._threads.run("read", self._layout.set_claims, heads)
+        if among is None:
+            await self._threads.run("read", self._layout.set_claims, heads)
         return heads
+
+    async def compared(
+        self,
+    ) -> tuple[dict[int, ReceiptHead], dict[int, tuple[ChangedMember, ...]]]:
+        """Read every receipt, and compare its folder with it by name, size and time.
+
+        A damaged receipt becomes a warning, and so does a folder that cannot be read, which counts
+        as edited.
+
+        Returns:
+            Line 1 of the receipts, and the members that are edited or missing; both by task.
+
+        Raises:
+            StoreError: This process can read none of them.
+        """
+        ids = await self._threads.run("read", self._layout.receipt_ids)
+        heads: dict[int, ReceiptHead] = {}
+        changed: dict[int, tuple[ChangedMember, ...]] = {}
+        for found, differing, problems in await self._in_chunks(survey.compare, ids):
+            heads |= found
+            changed |= differing
+            self.warnings += problems
+        return heads, changed
 
     async def folder_states(self, heads: Iterable[ReceiptHead]) -> dict[int, FolderState]:
         """Check the folders of receipts by the name, size and time of each member.
@@ -109,20 +142,6 @@ class MirrorView:
             states |= found
             self.warnings += problems
         return states
-
-    async def changed_members(
-        self, heads: Iterable[ReceiptHead]
-    ) -> dict[int, tuple[ChangedMember, ...]]:
-        """Name the members of receipts that are edited or missing, by task.
-
-        Raises:
-            StoreError: This process can read none of them.
-        """
-        changed: dict[int, tuple[ChangedMember, ...]] = {}
-        for found, problems in await self._in_chunks(survey.changed_members, list(heads)):
-            changed |= found
-            self.warnings += problems
-        return changed
 
     async def measure(self, heads: Mapping[int, ReceiptHead]) -> list[UsedRoom]:
         """Measure all files of the destination, by use and target.

@@ -7,7 +7,7 @@ fails stops no other, except for what every other task would meet, too (`transfe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -17,21 +17,24 @@ import anyio
 
 from asynccvat.aio.task_groups import run_beside, task_group
 from asynccvat.aio.threads import shielded
+from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.client import CvatClient
 from asynccvat.client.poller import Poller
 from asynccvat.core.options.transfer import FetchOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.scheduling.admission import MOST_IN_FLIGHT
 from asynccvat.core.scheduling.polling import Demand
-from asynccvat.core.specs import BackupSpec, RequestSpec
+from asynccvat.core.specs import BackupSpec, ExportSpec, RequestSpec
 from asynccvat.core.wire.ranges import RangeOptions
 from asynccvat.errors import AsyncCvatError, ExportFailedError, StoreLockedError
 from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying, TaskStarted
 from asynccvat.fs import handles
 from asynccvat.http import giving_way
+from asynccvat.http.retry_after import Timing
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.export_source import EarlierResult, ExportSource
 from asynccvat.transfer.exports import Exports
+from asynccvat.transfer.json_source import JsonSource
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
 from asynccvat.transfer.one_task import TaskFetcher
 from asynccvat.transfer.orders import Destinations, FetchOrder, failed
@@ -77,6 +80,7 @@ class Dispatcher:
         one_lock: bool = True,
         refresh: bool = False,
         earlier_result: EarlierResult | None = None,
+        jobs: Mapping[int, bytes] | None = None,
     ) -> None:
         """Prepare to fetch tasks.
 
@@ -93,6 +97,7 @@ class Dispatcher:
                 run.
             refresh: Whether unchanged images are reused without exporting them again.
             earlier_result: Finds results of which a part is on disk, and which are read first.
+            jobs: For tasks as JSON: the text of `jobs.json` for each that has jobs.
         """
         self.stopped_by: AsyncCvatError | None = None
         self._target = spec.target
@@ -121,16 +126,29 @@ class Dispatcher:
             emit=self._note_event,
             listed_at=listed_at,
         )
-        self._source: TaskSource = ExportSource(
-            exports=self._exports,
-            slots=self._slots,
-            spec=spec,
-            transfers=anyio.CapacityLimiter(options.transfers),
-            retries=options.retries,
-            emit=self._note_event,
-            media=MediaFingerprints(client) if refresh else None,
-            earlier_result=earlier_result,
-        )
+        self._exports_tasks = not (isinstance(spec, ExportSpec) and spec.is_json)
+        self._source: TaskSource
+        if isinstance(spec, ExportSpec) and spec.is_json:
+            limit = options.bandwidth
+            self._source = JsonSource(
+                client,
+                spec,
+                jobs or {},
+                self._slots,
+                bandwidth=None if limit is None else Bandwidth(limit, Timing()),
+                emit=self._note_event,
+            )
+        else:
+            self._source = ExportSource(
+                exports=self._exports,
+                slots=self._slots,
+                spec=spec,
+                transfers=anyio.CapacityLimiter(options.transfers),
+                retries=options.retries,
+                emit=self._note_event,
+                media=MediaFingerprints(client) if refresh else None,
+                earlier_result=earlier_result,
+            )
         self._fetcher = TaskFetcher(
             source=self._source,
             destinations=destinations,
@@ -155,8 +173,9 @@ class Dispatcher:
         """
         try:
             with self._scope:
+                self._source.expect(orders)
                 work = self._fetch_all(orders)
-                if len(orders) >= _ENOUGH_TO_PREDICT:
+                if self._exports_tasks and len(orders) >= _ENOUGH_TO_PREDICT:
                     work = run_beside(self._exports.list_earlier_results, work)
                 await self._poller.during(work)
         finally:

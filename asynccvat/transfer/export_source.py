@@ -6,7 +6,7 @@ read at once, and what is repeated if a result vanishes.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -61,6 +61,9 @@ class ExportSource:
         """Whether an archive would be read at once."""
         return self.transfers.available_tokens > 0
 
+    def expect(self, orders: Sequence[FetchOrder]) -> None:
+        """Each task is exported alone."""
+
     @contextmanager
     def reading(self, order: FetchOrder) -> Iterator[ExportReading]:
         """Begin to export a task. The caller holds a slot, which is given back."""
@@ -78,7 +81,10 @@ class ExportReading:
 
     Attributes:
         spec: What the folder will hold.
+        jobs: None: the folder is not one of JSON.
     """
+
+    jobs = None
 
     def __init__(self, source: ExportSource, order: FetchOrder, export: OneExport) -> None:
         """Begin with a task whose export holds a slot."""

@@ -99,6 +99,8 @@ def _receipt(fetched: Fetched) -> Receipt:
         folder=order.folder,
         format=spec.format,
         images=spec.images,
+        frames=spec.frames,
+        jobs=fetched.jobs,
         updated_date=order.task.updated_date,
         origin=fetched.origin,
         organization=fetched.organization,

@@ -79,6 +79,7 @@ class TaskFetcher:
                         origin=self._origin,
                         organization=self._organization,
                         requested_at=requested_at,
+                        jobs=reading.jobs,
                     )
                     committed = await destination.commit(fetched, staging)
                 except BaseException as error:

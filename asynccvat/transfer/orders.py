@@ -111,6 +111,7 @@ class Fetched:
         origin: The server.
         organization: Its organization, None for none.
         requested_at: When the run requested it, as text.
+        jobs: Digest of the jobs in a folder of JSON; None in any other.
     """
 
     order: FetchOrder
@@ -120,6 +121,7 @@ class Fetched:
     origin: str
     organization: str | None
     requested_at: str
+    jobs: str | None = None
 
 
 def failed(

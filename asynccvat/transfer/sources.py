@@ -6,6 +6,7 @@ answer with JSON.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -20,6 +21,10 @@ class TaskReading(Protocol):
     @property
     def spec(self) -> RequestSpec:
         """What the folder will hold."""
+
+    @property
+    def jobs(self) -> str | None:
+        """Digest of the jobs in a folder of JSON; None in any other."""
 
     async def prepare(self) -> None:
         """Wait until the server has what is to be read.
@@ -47,6 +52,9 @@ class TaskSource(Protocol):
     @property
     def has_room(self) -> bool:
         """Whether a task would be read at once."""
+
+    def expect(self, orders: Sequence[FetchOrder]) -> None:
+        """Note which tasks will be read, in the order in which they begin."""
 
     def reading(self, order: FetchOrder) -> AbstractContextManager[TaskReading]:
         """Begin with a task. The caller holds a slot, which is given back."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from benchmarks.cases.as_json import as_json
 from benchmarks.cases.backing_up import many_backups
 from benchmarks.cases.copying import many_copies
 from benchmarks.cases.creating import many_creations
@@ -28,6 +29,7 @@ from benchmarks.setting import Setting
 CASES: dict[str, Callable[[Setting], Result]] = {
     "fresh": fresh,
     "shared": shared,
+    "json": as_json,
     "documented": documented,
     "images": images,
     "stored": stored_archive,

@@ -2,9 +2,10 @@
 
 `python -m benchmarks.workers.asynccvat_mirror '{"url": ..., "username": ..., "password": ...,
 "dest": ...}'`. Seconds count from before the login, with everything imported, as for the peers,
-whose imports are at the top of their scripts. Optional: `images`, `concurrency`, `durable`,
-`refresh`, `task_ids`, `list_only`, which leaves out all but the listing, and `kill_after`: bytes of
-archives after which the process kills itself, as nobody can who watches it from outside.
+whose imports are at the top of their scripts. Optional: `images`, `format`, `frames`,
+`concurrency`, `durable`, `refresh`, `task_ids`, `list_only`, which leaves out all but the listing,
+and `kill_after`: bytes of archives after which the process kills itself, as nobody can who watches
+it from outside.
 """
 
 from __future__ import annotations
@@ -40,11 +41,12 @@ async def mirror(job: dict[str, Any]) -> dict[str, Any]:
                 client,
                 Path(job["dest"]),
                 selection,
-                asynccvat.ExportSpec(images=job.get("images", False)),
+                job.get("format") or asynccvat.ExportSpec(images=job.get("images", False)),
                 options=asynccvat.MirrorOptions(
                     concurrency=job.get("concurrency"),
                     durable=job.get("durable", True),
                     refresh=job.get("refresh", True),
+                    frames=job.get("frames"),
                 ),
                 on_event=_killing(job["kill_after"]) if "kill_after" in job else None,
             )

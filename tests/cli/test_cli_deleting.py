@@ -80,3 +80,15 @@ def test_nothing_deleted_of_what_was_selected_is_no_success(
     assert "1 task (1 passed over)" in ended.out
     assert "nothing to do" not in ended.out
     assert "--lose-issues" in ended.err
+
+
+@pytest.mark.usefixtures("own")
+def test_a_project_that_a_limit_or_a_condition_leaves_out_is_not_called_gone(shell: Shell) -> None:
+    ended = shell("delete", "--projects", "--project-id", "1,77,80-90", "--json")
+    assert [(step["step"], step["project_id"]) for step in ended.json["steps"]] == [
+        ("delete", 1),
+        ("skip", 77),
+    ]
+    for narrowed in (("--limit", "1"), ("--name", "other")):
+        ended = shell("delete", "--projects", "--project-id", "1,77", *narrowed, "--json")
+        assert [step["step"] for step in ended.json["steps"]] in (["delete"], [])

@@ -22,6 +22,7 @@ from asynccvat.cli.display import (
 )
 from asynccvat.cli.messages import messages
 from asynccvat.cli.progress import Progress
+from asynccvat.cli.verb_words import words_of
 from asynccvat.core.outcomes import Action, RunReport, TaskOutcome
 from asynccvat.core.scheduling.stalls import QueueStall
 from asynccvat.core.targets import TargetKind
@@ -115,6 +116,18 @@ def test_progress_counts_projects_and_jobs_as_what_they_are() -> None:
     outcome = TaskOutcome(task_id=1, target=TargetKind.JOB, action=Action.FETCHED, reason="new")
     progress.apply(events.TaskDone(outcome), 30.0)
     assert "2.0 jobs/min" in progress.overall(30.0)
+
+
+def test_progress_counts_and_names_what_the_command_does() -> None:
+    progress = Progress(0.0, words_of("import-dataset"))
+    assert progress.overall(1.0) == "checking the datasets"
+    for event in (events.ListingRead(4, complete=True), planned(0, upload=4)):
+        progress.apply(event, 1.0)
+    assert progress.overall(1.0) == "0/4 datasets"
+    progress.apply(done(1), 30.0)
+    assert "2.1 datasets/min" in progress.overall(30.0)
+    assert Progress(0.0, words_of("import_dataset")).overall(1.0) == "checking the datasets"
+    assert Progress(0.0, words_of("restore")).overall(1.0) == "reading the backups"
 
 
 def test_work_that_turns_out_to_need_nothing_is_done() -> None:

@@ -149,7 +149,7 @@ def test_differences_are_grouped_by_reason(shell: Shell, mirrored: SimulatedServ
     assert ended.code == 1
     assert rows(ended.out) == [["fetch", "2", "changed on the server", "1, 2"]]
     assert ended.err.endswith(
-        "2 differences, 0 tasks unchanged. To mirror them: asynccvat mirror data\n"
+        "2 differences, 0 tasks unchanged. To mirror them: `asynccvat mirror data`\n"
     )
     assert "warning: 1 mirrored task is not on the server" in ended.err
     ended = shell("diff", "data", "--prune", "--json")

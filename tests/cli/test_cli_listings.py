@@ -108,7 +108,9 @@ def test_jobs_are_listed_one_a_line_for_pipes(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (("--project-id", "2,99"), [2]),
+        (("--project-id", "2-99"), [2]),
+        (("--project", "project-2"), [2]),
+        (("--project", "project-1", "--project", "2"), [1, 2]),
         (("--status", "annotation"), [1, 2]),
         (("--name", "project-2"), [2]),
         (("--owner", "nobody"), []),

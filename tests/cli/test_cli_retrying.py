@@ -141,6 +141,23 @@ def test_where_ids_do_not_help_the_command_is_run_again() -> None:
     assert lines(*projects)[2] == "    asynccvat mirror d --project-id 1,2"
 
 
+def test_all_that_failed_is_one_list_of_ids_where_there_is_no_report() -> None:
+    outcomes = [failed(4), failed(9, "task 9: gone"), failed(5)]
+    assert lines(*outcomes, line="mirror d --all")[-1] == "    asynccvat mirror d -t 4,5,9"
+    files = [failed(0), failed(0, "gone")]
+    assert (
+        lines(*outcomes, *files, line="mirror d --images")[-1] == "    asynccvat mirror d --images"
+    )
+    mixed = [failed(4), failed(5, "gone", TargetKind.PROJECT)]
+    assert lines(*mixed)[-1] == "    asynccvat mirror d"
+
+
+def test_a_destination_that_remembers_its_projects_is_not_given_others() -> None:
+    remembers = typed("backup d --projects", known=KNOWN | {"--change"})
+    assert remembers.retrying([2, 3], "--project-id") is None
+    assert remembers.retrying([2, 3]) == "asynccvat backup d --projects -t 2,3"
+
+
 def test_causes_beyond_ten_are_counted() -> None:
     shown = lines(*(failed(number, "no " + "x" * number) for number in range(1, 15)))
     assert "  4 more, by 4 other causes" in shown
@@ -196,3 +213,31 @@ def test_the_printed_command_retries_just_what_failed(shell: Shell, own: Simulat
     again = shell(*shlex.split(command)[1:], "--json")
     assert again.code == 0
     assert sorted(task["task_id"] for task in again.json["tasks"]) == [2, 3]
+
+
+def retried(shell: Shell, *arguments: str) -> str:
+    """Run a command that fails, then the last command of its summary as a shell would."""
+    ended = shell(*arguments)
+    assert ended.code == 1, ended.out
+    command = ended.out.splitlines()[-1].strip()
+    assert shell(*shlex.split(command)[1:]).code == 0, command
+    return command
+
+
+def test_projects_that_could_not_be_backed_up_are_retried(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    own.faults.add(Fault(path="/api/projects/1/backup/export", status=400))
+    command = retried(shell, "backup", "backups", "--projects", "--no-fsync")
+    assert command == "asynccvat backup backups --projects --no-fsync"
+
+
+def test_exports_to_a_bucket_are_retried(
+    shell: Shell, own: SimulatedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "bucket").mkdir()
+    own.add_cloud_storage(tmp_path / "bucket")
+    own.faults.add(*(Fault(export="fail", task_id=number) for number in (2, 3)))
+    command = retried(shell, "export-to-cloud", "--storage", "1", "--project-id", "1")
+    assert command == "asynccvat export-to-cloud --storage 1 --project-id 1 -t 2,3"
+    assert len(list((tmp_path / "bucket").iterdir())) == 3

@@ -71,6 +71,58 @@ def test_jobs_and_projects_are_limited(shell: Shell) -> None:
     assert [json.loads(line)["name"] for line in projects.out.splitlines()] == ["project-2"]
 
 
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_jobs_are_selected_by_patterns_of_the_names_of_their_tasks(shell: Shell, form: str) -> None:
+    def tasks(*arguments: str) -> list[int]:
+        ended = shell("list-jobs", form, *arguments)
+        assert (ended.code, ended.err) == (0, "")
+        jobs = ended.json if form == "--json" else map(json.loads, ended.out.splitlines())
+        return [job["task_id"] for job in jobs]
+
+    assert tasks("--name", "street-0000?", "--exclude", "*2") == [
+        1,
+        3,
+        4,
+        5,
+        6,
+    ]
+    assert tasks("--exclude", "*2", "-t", "1-3") == [1, 3]
+    assert tasks("--name", "*5", "--project", "project-2") == [5]
+    assert tasks("--name", "street-00002") == [2]
+
+
+@pytest.mark.parametrize("name", ["stret-00001", "stret*"])
+def test_a_name_that_no_task_of_a_job_has_is_told(shell: Shell, name: str) -> None:
+    ended = shell("list-jobs", "--name", name, "--json")
+    assert (ended.code, ended.json) == (0, [])
+    assert ended.err.startswith(f"warning: no task has the name {name!r}.")
+
+
+@pytest.mark.parametrize("form", ["--json", "--jsonl"])
+def test_ids_of_which_nothing_is_listed_are_told(shell: Shell, form: str) -> None:
+    ended = shell("list-jobs", "-t", "1,77,80-90", form)
+    assert (ended.code, ended.err.count("does not exist")) == (1, 1)
+    assert ended.err.startswith("task 77 does not exist")
+    ended = shell("list-projects", "--project-id", "1,77,80-90", form)
+    assert (ended.code, ended.err.count("does not exist")) == (1, 1)
+    assert ended.err.startswith("project 77 does not exist")
+    ended = shell("list-projects", "--project-id", "1,2", "--name", "*-1", form)
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_range_of_projects_may_have_gaps(shell: Shell) -> None:
+    assert listed(shell, "--project-id", "2-900") == [4, 5, 6]
+    assert listed(shell, "--project-id", "2-900", "--project", "project-1") == [1, 2, 3, 4, 5, 6]
+    ended = shell("list-tasks", "--project-id", "2-900,77")
+    assert (ended.code, "there is no project 77 at" in ended.err) == (2, True)
+    for command in ("mirror", "backup"):
+        first = shell(command, command, "--project-id", "2-900", "--limit", "1", "--no-fsync")
+        assert (first.code, "projects 2-900" in first.err) == (0, True)
+        assert shell(command, command, "--no-fsync").code == 0
+    ended = shell("mirror", "jobs", "--as", "jobs", "--project-id", "2-900", "--no-fsync")
+    assert ended.code == 0
+
+
 def test_a_sorted_list_is_limited_after_it_was_sorted(shell: Shell) -> None:
     assert listed(shell, "--sort", "-id", "--limit", "2") == [6, 5]
     assert listed(shell, "--limit", "2") == [1, 2]

@@ -144,3 +144,12 @@ async def test_a_list_is_right_even_if_its_emptiness_cannot_be_explained(
     server.faults.add(Fault(path=r"/api/jobs", status=403, body="[]", times=None))
     await look(server, warned, lambda client: client.tasks(), ANN)
     assert warned == []
+
+
+async def test_many_projects_without_tasks_cost_one_call(warned: list[str]) -> None:
+    async with SimulatedServer(SimulatorOptions(tasks=1, projects=8)) as server:
+        calls = await look(
+            server, warned, lambda client: client.tasks(ac.Selection(project_ids=range(1, 9)))
+        )
+    assert calls == 2
+    assert warned == []

@@ -118,6 +118,26 @@ async def test_a_client_of_another_user_revokes_no_token_and_says_so(
     assert len(server.accounts.access_tokens) == 2
 
 
+async def test_users_who_log_in_at_once_get_logins_of_their_own(server: SimulatedServer) -> None:
+    async with (
+        with_password(server) as admin,
+        ac.CvatClient(server.url, username="bob", password="bobs-own-secret") as bob,
+    ):
+        made = await asyncio.gather(*(ac.login(one, store="file") for one in (admin, bob)))
+    known = await asyncio.to_thread(ac.saved_logins)
+    assert sorted(login.username for login in known.logins) == ["admin", "bob"]
+    assert {one.login.name for one in made} == {login.name for login in known.logins}
+    assert [one.replaced for one in made] == [None, None]
+
+
+async def test_a_user_who_logs_in_twice_at_once_leaves_one_token(server: SimulatedServer) -> None:
+    async with with_password(server) as one, with_password(server) as other:
+        await asyncio.gather(*(ac.login(client, store="file") for client in (one, other)))
+    (login,) = (await asyncio.to_thread(ac.saved_logins)).logins
+    assert login.made_token is not None
+    assert list(server.accounts.access_tokens) == [login.made_token.id]
+
+
 async def test_a_login_with_the_token_of_an_earlier_one_still_revokes_it_in_the_end(
     server: SimulatedServer, memory_keyring: MemoryKeyring
 ) -> None:

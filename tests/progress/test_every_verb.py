@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from engine_serving import Serving, serving
-from every_verb import VERBS, Verb, backup, delete, mirror
+from every_verb import VERBS, Verb, backup, mirror
 
 import asynccvat as ac
 from asynccvat.events import Planned, RunStarted, TaskStarted
@@ -32,8 +32,7 @@ async def progress_of(verb: Verb, serve: Serving, folder: Path) -> tuple[RunProg
     report = await verb(serve, folder, on_event)
     assert isinstance(seen[0], RunStarted)
     assert any(isinstance(event, Planned) for event in seen)
-    if verb is not delete:
-        assert any(isinstance(event, TaskStarted) for event in seen)
+    assert any(isinstance(event, TaskStarted) for event in seen)
     return progress, report
 
 

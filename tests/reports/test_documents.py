@@ -27,6 +27,12 @@ def test_the_head_counts_what_became_of_the_tasks() -> None:
     assert (head["state"], head["noun"], head["startedAt"]) == ("failed", "task", STARTED)
 
 
+def test_datasets_are_counted_as_datasets_though_they_go_into_a_project() -> None:
+    begun: Record = (0.0, "command_started", {"command": "import-dataset"})
+    done: Record = (1.0, "task_done", {"project_id": 1, "action": "imported", "reason": "new"})
+    assert data_of([begun, done])["head"]["noun"] == "dataset"
+
+
 @pytest.mark.parametrize(
     ("records", "state", "words"),
     [

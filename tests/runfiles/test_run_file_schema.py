@@ -71,6 +71,7 @@ MIRROR = {
         "filter": {"==": [{"var": "owner"}, "ann"]},
         "format": "COCO 1.0",
         "images": False,
+        "frames": True,
         "folder_prefix": "t_",
         "keep_archive": True,
         "names": "map",

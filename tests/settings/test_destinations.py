@@ -37,7 +37,7 @@ def log_in(files: LoginFiles, name: str, url: str, organization: str | None = No
         organization=organization,
         saved=datetime(2026, 11, 30, tzinfo=UTC),
     )
-    files.save(login, token)
+    files.save(lambda _: login, token)
 
 
 def record(destination: Path, content: object) -> None:
@@ -155,6 +155,6 @@ def test_a_file_may_say_of_certificates_what_the_login_says(
         ca_bundle="/own.pem",
         saved=datetime(2026, 11, 30, tzinfo=UTC),
     )
-    files.save(login, token)
+    files.save(lambda _: login, token)
     write_settings_file(destination, SettingsChoices(url=URL, ca_bundle="/own.pem"), "data")
     assert used(tmp_path, files, destination) == token

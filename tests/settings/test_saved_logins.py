@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from keyrings import MemoryKeyring, memory_keyring
+from msgspec.structs import replace
 from settings_files import OTHER, URL, load, posix, write
 
-from asynccvat.core.logins import SavedLogin, TokenStore, fingerprint
+from asynccvat.core.logins import SavedLogin, SavedLogins, TokenStore, fingerprint
 from asynccvat.core.models import AccessToken
 from asynccvat.errors import ConfigError
-from asynccvat.settings import load_side
+from asynccvat.settings import load_side, private_files
 from asynccvat.settings.logins import LoginFiles, read_saved
 from asynccvat.settings.private_files import write_private
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["memory_keyring"]
 
@@ -46,7 +55,7 @@ def saved(
         saved=NOW,
         **more,
     )
-    files.save(login, f"token.of-{name}")
+    files.save(lambda _: login, f"token.of-{name}")
     return login
 
 
@@ -144,7 +153,7 @@ def test_files_of_logins_are_for_their_user_alone(files: LoginFiles) -> None:
     for path in (files.logins, files.profiles):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        assert [other.name for other in path.parent.iterdir()] == [path.name]
+        assert {other.name for other in path.parent.iterdir()} <= {path.name, "logins.lock"}
     files.logins.chmod(0o644)
     with pytest.raises(ConfigError, match=r"logins\.json' has permissions 644 instead of 600"):
         files.read()
@@ -160,6 +169,75 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left(files: Login
     assert files.read().logins == ()
     with pytest.raises(ConfigError, match="cannot be written: "):
         write_private(files.logins / "below", b"{}")
+
+
+# Several programs at once
+
+
+def test_logins_that_are_saved_at_once_all_stay(files: LoginFiles) -> None:
+    names = [f"lab-{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(names)) as threads:
+        logins = list(threads.map(lambda name: saved(files, name), names))
+    assert sorted(login.name for login in files.read().logins) == names
+    assert set(read_saved(files).saved) == set(names)
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(files.remove, logins[1:]))
+    assert files.read().logins == (logins[0],)
+
+
+@posix
+def test_a_login_knows_what_another_program_saved_just_before_it(files: LoginFiles) -> None:
+    login = saved(files, "lab")
+    late = threading.Thread(target=saved, args=(files, "plant"))
+
+    def login_for(known: SavedLogins) -> SavedLogin:
+        late.start()
+        assert files.logins is not None
+        lock = files.logins.with_suffix(".lock")
+        with lock.open("rb") as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return replace(known.logins[0], username="bob")
+
+    assert files.save(login_for, "token.of-lab").before == login
+    late.join()
+    assert [(one.name, one.username) for one in files.read().logins] == [
+        ("lab", "bob"),
+        ("plant", "ann"),
+    ]
+
+
+def test_a_logout_keeps_the_login_that_replaced_what_it_ends(
+    tmp_path: Path, files: LoginFiles
+) -> None:
+    ended = saved(files, "lab")
+    files.save(lambda _: replace(ended, fingerprint=fingerprint("token.new")), "token.new")
+    files.remove(ended)
+    assert loaded(tmp_path, files) == (URL, "token.new")
+
+
+@posix
+def test_a_program_that_changes_logins_for_ever_is_told_of(
+    files: LoginFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert files.logins is not None
+    monkeypatch.setattr(private_files, "LOCK_SECONDS", 0.0)
+    cannot = pytest.raises(ConfigError, match=r"logins\.json' cannot be changed: another program")
+    with private_files.locked(files.logins), cannot:
+        saved(files, "lab")
+    saved(files, "lab")
+
+
+@posix
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_keeps_logins(
+    tmp_path: Path, files: LoginFiles, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    saved(files, "lab")
+    assert loaded(tmp_path, files) == (URL, "token.of-lab")
 
 
 # The keyring

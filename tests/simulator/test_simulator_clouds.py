@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from simulator_client import SimulatorClient, simulator_client
 
-from asynccvat.simulator import SimulatorOptions, UserSpec
+from asynccvat.simulator import Fault, SimulatorOptions, UserSpec
 from asynccvat.simulator.world.jpeg import draw_jpeg
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +70,15 @@ async def test_exports_and_backups_go_to_it(tmp_path: Path) -> None:
             assert archive.namelist() == ["annotations/instances_default.json"]
         with zipfile.ZipFile(tmp_path / "backups/a.zip") as archive:
             assert "task.json" in archive.namelist()
+
+
+async def test_a_failed_export_leaves_nothing_in_it(tmp_path: Path) -> None:
+    async with simulator_client() as client:
+        client.server.add_cloud_storage(tmp_path)
+        client.server.faults.add(Fault(export="fail"))
+        response = await client("POST", f"/api/tasks/1/{COCO}&cloud_storage_id=1")
+        assert (await client.ended(response.json["rq_id"]))["status"] == "failed"
+        assert await content(client) == []
 
 
 async def test_a_large_content_comes_in_pages(tmp_path: Path) -> None:

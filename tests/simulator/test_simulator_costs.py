@@ -152,6 +152,8 @@ COSTS = SimulatorOptions(costs=True, latency=0.02)
     [
         ({}, 0.02),
         ({"listed_tasks": 100}, 0.07),
+        ({"listed_jobs": 100}, 0.07),
+        ({"reads_annotations": True}, 0.033),
         ({"lists_requests": True}, 0.024),
         ({"lists_requests": True, "remembered_requests": 300}, 0.534),
         ({"basic": True}, 0.22),

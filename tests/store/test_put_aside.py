@@ -46,7 +46,7 @@ async def test_restored_files_stand_where_they_were_and_nothing_is_lost(tmp_path
         assert left.name == name
         heads = await store.receipts()
         assert await store.folder_states(heads.values()) == {1: FolderState.EDITED}
-        assert await store.changed_members(heads.values()) == {1: (("a.xml", FolderState.EDITED),)}
+        assert await store.compared() == (heads, {1: (("a.xml", FolderState.EDITED),)})
     assert read_tree(tmp_path / "task1") == {**SECOND, "a.xml": MINE, "images/mine.txt": ADDED}
     assert kept(tmp_path) == [{"a.xml": b"second"}]
 

@@ -77,6 +77,51 @@ async def test_a_committed_task_is_its_folder_and_its_receipt(tmp_path: Path) ->
     assert read_tree(tmp_path / "task7") == {"a.txt": b"a", "images/b.jpg": b"b"}
 
 
+async def test_receipts_of_some_tasks_leave_the_others_unread(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        await put(store, 1, {"a.txt": b"a"})
+        await put(store, 2, {"a.txt": b"a"}, folder="other2")
+    (tmp_path / ".asynccvat/receipts/3.json").write_bytes(b"damaged")
+    async with open_store(tmp_path) as store:
+        assert list(await store.receipts({1, 7})) == [1]
+        assert store.warnings == []
+        # Whose folder stands in the way is told by all receipts.
+        (tmp_path / "new").mkdir()
+        assert await store.unclaimed(["other2", "new"]) == {"new"}
+        assert list(await store.receipts()) == [1, 2]
+        assert len(store.warnings) == 1
+
+
+async def test_receipts_of_some_tasks_are_none_where_there_is_no_destination(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path / "none", read_only=True) as store:
+        assert await store.receipts({1}) == {}
+        assert await store.compared() == ({}, {})
+
+
+async def test_receipts_and_folders_are_compared_in_one_reading(tmp_path: Path) -> None:
+    async with open_store(tmp_path) as store:
+        for task_id in (1, 2, 3, 4):
+            await put(store, task_id, {"a.txt": b"a", "b.txt": b"b"})
+        (tmp_path / "task2/a.txt").write_bytes(b"edited")
+        (tmp_path / "task2/b.txt").unlink()
+        shutil.rmtree(tmp_path / "task3")
+        receipts = tmp_path / ".asynccvat/receipts"
+        cut = (receipts / "4.json").read_bytes().splitlines(keepends=True)[:2]
+        (receipts / "4.json").write_bytes(b"".join(cut))
+        (receipts / "5.json").write_bytes(b"damaged")
+        (receipts / "6.json").write_bytes((receipts / "1.json").read_bytes())
+        heads, changed = await store.compared()
+        assert heads == {1: heads[1], 2: heads[2], 3: heads[3], 4: heads[4]}
+        assert changed == {
+            2: (("a.txt", FolderState.EDITED), ("b.txt", FolderState.MISSING)),
+            3: (("", FolderState.MISSING),),
+            4: (("", FolderState.MISSING),),  # its members are unknown
+        }
+        assert [name in text for name, text in zip("56", store.warnings, strict=True)] == [True] * 2
+
+
 async def test_receipts_outlive_the_store_and_a_task_without_files_is_a_task(
     tmp_path: Path,
 ) -> None:

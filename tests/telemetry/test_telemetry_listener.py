@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from collected import SECOND, Telemetry, attributes, happened, parent, times
 from engine_serving import QUICK, serving
-from every_verb import VERBS, Verb, delete
+from every_verb import VERBS, Verb
 
 import asynccvat as ac
 from asynccvat import events
@@ -368,7 +368,7 @@ async def test_all_spans_of_a_verb_end_and_its_tasks_and_bytes_are_counted(
         report = await verb(serve, tmp_path, telemetry.listener)
     assert report.ok, report.failures
     tasks = telemetry.named("task")
-    assert len(tasks) == (0 if verb is delete else len(report.outcomes))
+    assert len(tasks) == len(report.outcomes)
     assert {parent(span, telemetry.spans) for span in tasks} <= {"asynccvat.run"}
     stages = [span for span in telemetry.spans if span not in (*tasks, telemetry.one("run"))]
     assert {parent(span, telemetry.spans) for span in stages} <= {"asynccvat.task"}

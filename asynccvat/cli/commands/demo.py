@@ -95,7 +95,7 @@ def _show(options: SimulatorOptions, place: Path) -> int:
 
     spec = asynccvat.ExportSpec(images=True)
     with ServerProcess(options) as server:
-        output.write(
+        output.sentence(
             f"A simulated CVAT at {server.url}: {counted(options.tasks, 'task')}, "
             f"{options.export_workers} exports at once, {options.export_seconds} s each."
         )
@@ -121,7 +121,8 @@ def _show(options: SimulatorOptions, place: Path) -> int:
             if title.endswith(str(place)):
                 for line in tree(place):
                     output.write(line)
-    output.write(f"\nThe simulated server is stopped. The mirror is in {place}.")
+    output.write("")
+    output.sentence(f"The simulated server is stopped. The mirror is in {place}.")
     return ExitCode.DONE
 
 

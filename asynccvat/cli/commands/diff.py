@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,10 +83,10 @@ def _show(found: Difference, destination: Path, *, verbose: bool) -> None:
         output.remark(f"The list of {noun}s kept changing while it was read. Compare again.")
     unchanged = f"{counted(found.unchanged, noun)} unchanged"
     if found.is_current:
-        output.write(f"{destination} is current: {unchanged}.")
+        output.sentence(f"{destination} is current: {unchanged}.")
     elif found.count:
         more = " --prune" if any(group.step == "remove" for group in found.groups) else ""
         output.remark(
             f"{counted(found.count, 'difference')}, {unchanged}. To mirror them: "
-            f"asynccvat mirror {destination}{more}"
+            f"`asynccvat mirror {shlex.quote(str(destination))}{more}`"
         )

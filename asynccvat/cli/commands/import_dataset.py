@@ -85,7 +85,6 @@ def import_dataset(
         results,
         place=str(settings.url),
         uploads=True,
-        noun="dataset",
         verbose=shared.verbose,
     )
 

@@ -17,7 +17,7 @@ from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.core.selections.id_lists import required
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from asynccvat.models import Job, Project, Task
     from asynccvat.settings import Settings
@@ -56,7 +56,7 @@ def list_tasks(
             "warning: the list kept changing while it was read, or tasks in it cannot be read: "
             "some tasks may be missing. Run the command again."
         )
-    _report_missing(found.missing)
+    _report_missing("task", found.missing)
     return ExitCode.SOME_FAILED if found.missing or not found.complete else ExitCode.DONE
 
 
@@ -75,14 +75,14 @@ def _stream_tasks(settings: Settings, selection: Selection) -> int:
         missing.discard(task.id)
 
     queries.stream(settings, lambda client: client.iter_tasks(selection), seen)
-    _report_missing(sorted(missing))
+    _report_missing("task", sorted(missing))
     return ExitCode.SOME_FAILED if missing else ExitCode.DONE
 
 
-def _report_missing(missing: Iterable[int]) -> None:
-    for task_id in missing:
+def _report_missing(noun: str, missing: Iterable[int]) -> None:
+    for one in missing:
         output.remark(
-            f"task {task_id} does not exist, or this user may not see it. Check the id, the user "
+            f"{noun} {one} does not exist, or this user may not see it. Check the id, the user "
             "and the organization."
         )
 
@@ -107,15 +107,24 @@ def list_projects(
     settings = shared.settings()
     pages.address = settings.address
     selection = _as_listed(selection, listing)
+    # With another condition, a project may exist and not be listed.
+    only_by_id = selection == ProjectSelection(project_ids=selection.project_ids)
+    missing = required(selection.project_ids) if only_by_id else set()
+
+    def seen(project: Project) -> None:
+        missing.discard(project.id)
+
     if listing.streams:
-        queries.stream(settings, lambda client: client.iter_projects(selection))
+        queries.stream(settings, lambda client: client.iter_projects(selection), seen)
     else:
         projects = queries.ask(settings, lambda client: client.projects(selection))
         if selection == ProjectSelection():
             names = {project.id: project.name for project in projects}
             cache.remember(settings, "projects", names)
         listing.show(projects, "project")
-    return ExitCode.DONE
+        missing -= {project.id for project in projects}
+    _report_missing("project", sorted(missing))
+    return ExitCode.SOME_FAILED if missing else ExitCode.DONE
 
 
 @command
@@ -140,12 +149,29 @@ def list_jobs(
     settings = shared.settings()
     pages.address = settings.address
     selection = in_default_project(_as_listed(selection, listing), settings)
+    only_by_id = selection == JobSelection(task_ids=selection.task_ids)
+    unseen = required(selection.task_ids) if only_by_id else set()
+
+    def seen(job: Job) -> None:
+        unseen.discard(job.task_id or 0)
+
     if listing.streams:
-        queries.stream(settings, lambda client: client.iter_jobs(selection))
+        queries.stream(settings, lambda client: client.iter_jobs(selection), seen)
     else:
         jobs = queries.ask(settings, lambda client: client.jobs(selection))
         listing.show(jobs, "job")
-    return ExitCode.DONE
+        unseen -= {job.task_id for job in jobs if job.task_id is not None}
+    missing = _missing_tasks(settings, unseen)
+    _report_missing("task", missing)
+    return ExitCode.SOME_FAILED if missing else ExitCode.DONE
+
+
+def _missing_tasks(settings: Settings, task_ids: Collection[int]) -> tuple[int, ...]:
+    """Return which of some tasks without jobs do not exist: one without data has no jobs."""
+    if not task_ids:
+        return ()
+    wanted = Selection(task_ids=sorted(task_ids))
+    return queries.ask(settings, lambda client: client.tasks(wanted)).missing
 
 
 class _Pages:

@@ -69,7 +69,7 @@ def logout(
     if as_json:
         output.write_json(record(result))
         return ExitCode.DONE
-    output.write(printable(f"Logged out of {ended.url} (login {ended.name!r})."))
+    output.sentence(printable(f"Logged out of {ended.url} (login {ended.name!r})."))
     if result.revoked is not None:
         output.remark(printable(f"The access token {result.revoked.name!r} is revoked."))
     elif ended.token is not None and not ended.is_expired(datetime.now(UTC)):

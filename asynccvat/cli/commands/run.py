@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -21,6 +22,7 @@ from asynccvat.cli.runs import LEFT_BEHIND, STOPPING
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.summary import failure_lines
 from asynccvat.cli.text import counted, ended, printable
+from asynccvat.cli.verb_words import words_of
 
 if TYPE_CHECKING:
     from asynccvat import Event, RunFile, StepPlan, StepReport
@@ -318,12 +320,18 @@ class _Screen:
     def on_event(self, step: RunFileStep, event: Event) -> None:
         """Show and log an event of a step."""
         from asynccvat.cli.display import display  # noqa: PLC0415 - `--help` stays light
+        from asynccvat.cli.progress import Progress  # noqa: PLC0415 - the same
 
         if self._shown is None or step.number != self._step:
             self._of_step.close()
             self._step = step.number
             self._shown = self._of_step.enter_context(
-                display(output.remarks(), verbose=self._verbose, quiet=self._quiet)
+                display(
+                    output.remarks(),
+                    verbose=self._verbose,
+                    quiet=self._quiet,
+                    counts=partial(Progress, words=words_of(step.task)),
+                )
             )
             if not self._quiet:
                 self._shown.say(f"step {step.number} of {self._steps}: {step.task}")

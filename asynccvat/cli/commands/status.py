@@ -52,7 +52,7 @@ def status(
         output.write_json(found.to_json())
         return ExitCode.DONE
     if found.is_green and not shared.verbose:
-        output.write(printable(_green(found)))
+        output.sentence(printable(_green(found)))
         return ExitCode.DONE
     output.write(printable(f"{found.path}: {found.holds} of {found.server}"))
     for title, line in _lines(found, verbose=shared.verbose):

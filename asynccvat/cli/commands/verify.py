@@ -248,9 +248,9 @@ def _show(
             output.write_json(report.to_json())
         elif form is OutputForm.TABLE:
             for line in problem_lines(report, notes=notes, repaired=not quiet):
-                output.write(line)
+                output.sentence(line)
             if not quiet:
-                output.write(summary(report, str(place)))
+                output.sentence(summary(report, str(place)))
 
 
 def _code(report: VerifyReport, *, strict: bool, verbose: bool) -> ExitCode:

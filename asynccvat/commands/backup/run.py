@@ -68,6 +68,7 @@ class BackupRun:
 
     async def work(self, run: Run) -> None:
         """Back up, and write the run's report however it ends."""
+        run.target = self._options.target
         report = ReportBuilder(run, self._options)
         await report.during(self._in_store(run, report))
 

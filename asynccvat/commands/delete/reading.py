@@ -20,6 +20,7 @@ from asynccvat.core.plans.backup_states import outdated
 from asynccvat.core.plans.delete import DeleteFacts, TargetFacts
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.records.backups import BackupReceipt, StoredBackup, TargetState
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.selections.selection import ProjectSelection, Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError, NotFoundError
@@ -152,7 +153,9 @@ async def read_facts(
         states = await task_states(client, tasks.tasks, inside)
         of_projects = project_states(listed.items, tasks.tasks, states)
         complete = listed.complete and tasks.complete
-        missing = tuple(sorted(set(selection.project_ids or ()) - set(ids)))
+        if selection == Selection(project_ids=selection.project_ids):
+            # Another condition, or a limit, may leave out projects that are there.
+            missing = tuple(sorted(required(selection.project_ids) - set(ids)))
         missing += await _missing_projects(client, set(also) - {*ids, *missing})
         targets = [
             TargetFacts(one.id, one.name, of_projects[one.id], _inside(tasks.tasks, one.id))

@@ -15,7 +15,7 @@ from asynccvat.core.options.delete import DeleteOptions, check_selection
 from asynccvat.core.plans.delete import DeletePlan, plan_delete, since, wrong_number
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError, AuthenticationError, GatewayError, TransportError
-from asynccvat.events import ListingRead, Planned
+from asynccvat.events import ListingRead, Planned, TaskStarted
 from asynccvat.transfer.report import ReportBuilder
 from asynccvat.transfer.run import Run
 
@@ -106,6 +106,7 @@ class DeleteRun:
                 if step.step != "delete":
                     report.done(left(step, step.reason, step.detail, self._options))
                     continue
+                run.emit(TaskStarted(step.id, step.name))
                 error = await deleter.delete(seen[step.id])
                 if isinstance(error, _ENDS_A_RUN):
                     return error

@@ -99,13 +99,14 @@ class CloudDispatcher:
         self._emit = emit
         self._done = done
         self._warn = warn
-        self._to_request = 0
+        # The targets that the server is not asked to export yet.
+        self._to_request: set[int] = set()
         self._accepted: set[int] = set()
         self._poller = Poller(
             client,
             timeout=options.export_timeout,
             queue_timeout=options.queue_timeout,
-            demand=lambda: Demand(more_to_request=self._to_request > 0),
+            demand=lambda: Demand(more_to_request=bool(self._to_request)),
             target=spec.target,
             noun=spec.noun,
             on_started=lambda target_id: emit(ExportStarted(target_id)),
@@ -117,7 +118,7 @@ class CloudDispatcher:
 
     async def write_all(self, steps: Sequence[CloudStep]) -> None:
         """Request the exports, in the given order. A cancellation cancels those still queued."""
-        self._to_request = len(steps)
+        self._to_request = {step.target_id for step in steps}
         try:
             with self._scope:
                 await self._poller.during(self._write_each(steps))
@@ -155,6 +156,8 @@ class CloudDispatcher:
                     self._scope.cancel()
                 return
             outcome = failed(step, self._spec, error, clock() - began)
+        finally:
+            self._to_request.discard(step.target_id)
         self._done(outcome)
 
     async def _written(self, step: CloudStep, began: float) -> TaskOutcome:
@@ -236,14 +239,13 @@ class CloudDispatcher:
             step="export",
             retryable=True,
         )
-        for attempt in range(self._retries + 1):
+        for _attempt in range(self._retries + 1):
             call = internals(self._client).request_to_bucket(step.target_id, spec, to)
             watched = await self._own.send(call, step.target_id)
             if watched.created:
                 self._accepted.add(step.target_id)
             self._emit(ExportRequested(step.target_id, watched.rq_id, watched.created))
-            if attempt == 0:
-                self._to_request -= 1
+            self._to_request.discard(step.target_id)
             try:
                 request = await self._poller.wait(watched)
             except ExportExpiredError as error:

@@ -41,9 +41,8 @@ async def _of_mirror(dest: Path, identity: DestinationIdentity) -> DestinationSt
     async with MirrorStore.open(
         dest, origin=identity.origin, organization=identity.organization, read_only=True
     ) as store:
-        heads = await store.receipts()
-        changed = await store.changed_members(heads.values())
-        settings = await store.settings()
+        heads, changed = await store.compared()
+        settings = await store.settings(heads)
         return DestinationStatus(
             path=str(dest),
             holds=kind_held(heads, settings),

@@ -130,21 +130,12 @@ def _in_projects(ids: Sequence[int]) -> Selection:
 
 async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:
     given = wanted.selection
-    named = None
-    if given.name is not None or given.exclude is not None:
-        # CVAT knows no wildcards in the names of the tasks of jobs.
-        named = await client.tasks(
-            Selection(
-                project_ids=given.project_ids,
-                task_ids=given.task_ids,
-                name=given.name,
-                exclude=given.exclude,
-            )
-        )
     found = await internals(client).list_jobs(
         JobSelection(
             project_ids=given.project_ids,
-            task_ids=given.task_ids if named is None else [task.id for task in named.tasks],
+            task_ids=given.task_ids,
+            task_name=given.name,
+            exclude=given.exclude,
             stage=wanted.stage,
             state=wanted.state,
             type=wanted.type,
@@ -164,12 +155,10 @@ async def _jobs(client: CvatClient, wanted: TargetSelection) -> TaskListing:
             if job.task_id is not None
         )
     )
-    complete = found.complete and (named is None or named.complete)
-    listing = _joined(listed, tasks, found.read_at, complete=complete)
-    for project_id in sorted(
-        set(given.project_ids or ()) - {job.project_id for job in found.items}
-    ):
-        await client.project(project_id)  # an empty list does not say that there is none
+    listing = _joined(listed, tasks, found.read_at, complete=found.complete)
+    # An empty list does not say that there is no such project.
+    seen = {job.project_id for job in found.items}
+    await internals(client).check_projects(given.project_ids, seen)
     without_jobs = sorted(required(given.task_ids) - set(ids))
     if wanted.ids is not None or not without_jobs:
         return listing

@@ -7,14 +7,15 @@ plan out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
+from asynccvat.commands.mirror.jobs import with_jobs
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
-from asynccvat.core.format_names import KNOWN_FORMATS
+from asynccvat.core.format_names import KNOWN_FORMATS, means_json
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
@@ -31,7 +32,7 @@ from asynccvat.core.records.complete_runs import check_since_last_run, since_las
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Settled, Wanted, settle
 from asynccvat.core.selections.selection import Selection, check_prunable
-from asynccvat.core.specs import ExportSpec
+from asynccvat.core.specs import CVAT_JSON, ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.events import DestinationSettled, Event, ListingRead, Planned
 from asynccvat.store import MirrorStore
@@ -50,6 +51,8 @@ async def settle_with(client: CvatClient, store: MirrorStore, wanted: Wanted) ->
     remembered = await store.settings()
     wanted = wanted.with_selection(await internals(client).resolved(wanted.selection))
     format_name = wanted.given.format
+    if format_name is not None and means_json(format_name):
+        wanted, format_name = wanted.with_format(CVAT_JSON), None
     if format_name not in (None, remembered.format, *KNOWN_FORMATS):
         await internals(client).check_version()
         wanted = wanted.with_format(await internals(client).exporter(format_name))
@@ -85,6 +88,8 @@ async def prepare(
         also=settled.also,
     )
     listing, heads, states = await _read_both(client, store, wanted, settled)
+    if spec.is_json:
+        listing = await with_jobs(client, listing, selection)
     description = describe_mirror(store, settled)
     emit(DestinationSettled(description))
     emit(ListingRead(len(listing.tasks), listing.complete))
@@ -103,8 +108,9 @@ async def prepare(
     )
     if plan_.of(Fetch):
         await internals(client).check_version()
-        await internals(client).check_format(spec.format)
-    if needs_formats(plan_):
+        if not spec.is_json:
+            await internals(client).check_format(spec.format)
+    if not spec.is_json and needs_formats(plan_):
         plan_ = await in_thread(
             without_other_dimensions,
             plan_,
@@ -136,7 +142,7 @@ async def _read_both(
     options = settled.options
     listing_call = asyncio.ensure_future(list_targets(client, wanted))
     try:
-        heads = looked_at = await store.receipts()
+        heads = looked_at = await store.receipts(_only_receipts(settled))
         # The listing will show which folders have to be checked. Until then all folders of this
         # spec are checked, so that the disk works while the server does.
         states: Mapping[int, FolderState] = {}
@@ -210,6 +216,18 @@ async def _unlisted(
         known = presence or dict.fromkeys(absent, Presence.ABSENT)
         left = [one for one in not_listed if known.get(one) in (None, Presence.ELSEWHERE)]
     return _Unlisted(presence, absent, left)
+
+
+def _only_receipts(settled: Settled) -> Collection[int] | None:
+    """Return the targets whose receipts a run needs, None for all.
+
+    A run of named targets says nothing of the others, except with `--prune`.
+    """
+    options = settled.options
+    ids = (
+        settled.selection.task_ids if settled.spec.target is TargetKind.TASK else options.target_ids
+    )
+    return None if ids is None or options.prune else {*ids, *settled.also}
 
 
 def _folders_to_check(

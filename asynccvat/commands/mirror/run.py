@@ -192,6 +192,7 @@ class MirrorRun:
             and not options.keep_archive
             # Only of a task does the server tell whether its images changed.
             and self._target is TargetKind.TASK,
+            jobs=plan_.listing.jobs,
         )
         await dispatcher.fetch_all(orders)
         _warn_of_emptied(emptied, len(orders), settled, report)

@@ -270,7 +270,7 @@ class BackupMaker:
             return await self._forgotten_result(order)
         except ExportTimeoutError as error:
             raise RestoreError(
-                f"the restore of {order.shown!r} takes too long: the server still runs "
+                f"the restore of {order.shown} takes too long: the server still runs "
                 "it. Run the same command again later, or allow more time with --import-timeout.",
                 rq_id=rq_id,
                 step="wait",
@@ -305,7 +305,7 @@ def _failed(order: BackupOrder, request: ServerRequest) -> AsyncCvatError:
     cause, remedy = import_failure(request.message)
     said = cause or "it made nothing, and says not why"
     return RestoreFailedError(
-        f"the server could not restore {order.shown!r}: {said.rstrip('.')}."
+        f"the server could not restore {order.shown}: {said.rstrip('.')}."
         + (f" {remedy}" if remedy else " Nothing was made. Look at the server's log."),
         rq_id=request.id,
         step="import",

@@ -81,7 +81,7 @@ class RestoreOrder:
     @property
     def shown(self) -> str:
         """What messages call the backup."""
-        return str(self.step.path)
+        return repr(str(self.step.path))
 
 
 class BackupRestorer:

@@ -71,12 +71,13 @@ class UploadDispatcher:
         self._emit = emit
         self._report = report
         self._outages = OutageDetector()
-        self._to_request = 0
+        # The tasks into which the server is not asked to import yet.
+        self._to_request: set[int] = set()
         self._poller = Poller(
             client,
             timeout=options.import_timeout,
             queue_timeout=options.queue_timeout,
-            demand=lambda: Demand(more_to_request=self._to_request > 0),
+            demand=lambda: Demand(more_to_request=bool(self._to_request)),
             action="import",
             on_started=lambda task_id: self._note_event(ImportStarted(task_id)),
             on_stalled=lambda stall: emit(QueueStalled(stall)),
@@ -90,7 +91,7 @@ class UploadDispatcher:
             RequestSlots(self._poller, options.concurrency),
             options,
             emit=self._note_event,
-            before_request=self._count_request,
+            before_request=self._to_request.discard,
         )
         self._under_way = anyio.Semaphore(
             (options.concurrency or MOST_IN_FLIGHT) + options.transfers
@@ -101,7 +102,7 @@ class UploadDispatcher:
 
     async def upload_all(self, orders: Sequence[UploadOrder]) -> None:
         """Upload files. A cancellation cancels the imports that are still queued."""
-        self._to_request = len(orders)
+        self._to_request.update(order.step.task_id for order in orders)
         try:
             with self._scope:
                 await self._poller.during(self._upload_all(orders))
@@ -142,18 +143,16 @@ class UploadDispatcher:
             self._report.done(failed(order.step, error))
             return
         finally:
+            self._to_request.discard(order.step.task_id)
             self._under_way.release()
         self.imported.append((order, imported))
         self._report.done(imported.outcome)
 
     def _gives_way(self, step: str, task_id: int) -> bool:
         """Whether an import whose request keeps failing leaves its slot to the next task."""
-        if self._to_request <= 0 or step != "upload" or task_id in self._requested:
+        if not self._to_request or step != "upload" or task_id in self._requested:
             return False
         return task_id in self._uploader.resendable and self._outages.may_give_way(task_id, step)
-
-    def _count_request(self) -> None:
-        self._to_request -= 1
 
     def _note_event(self, event: Event) -> None:
         if isinstance(event, ImportRequested):

@@ -123,7 +123,7 @@ class TaskUploader:
         options: UploadOptions,
         *,
         emit: Callable[[Event], None],
-        before_request: Callable[[], None],
+        before_request: Callable[[int], None],
     ) -> None:
         """Prepare uploads.
 
@@ -133,7 +133,7 @@ class TaskUploader:
             slots: Slots for imports in flight.
             options: Limits and the mode.
             emit: Receives the events.
-            before_request: Called before each request of an import.
+            before_request: Called before each request of an import, with the task's id.
         """
         self._client = client
         self._imports = imports
@@ -172,7 +172,7 @@ class TaskUploader:
             try:
                 if upload.is_small:
                     self.resendable.add(step.task_id)
-                self._before_request()
+                self._before_request(step.task_id)
                 request = await self._imports.run(upload)
             except AsyncCvatError as error:
                 await replacement.explain(error)

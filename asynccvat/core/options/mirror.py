@@ -76,6 +76,8 @@ class MirrorOptions(FetchOptions):
         target: What gets a folder each: `"tasks"`, `"projects"` as the server merges their tasks,
             or `"jobs"`. None for what the destination remembers, or else `"tasks"`. It cannot be
             changed.
+        frames: With the format `CVAT JSON`: also `frames.json`, for which each task costs one more
+            call. None for what the destination remembers, or else True.
         stage: With `"jobs"`: only those in this stage. None for what the destination remembers.
         state: With `"jobs"`: only those in this state. None as for `stage`.
         type: With `"jobs"`: only those of this type. None as for `stage`.
@@ -111,6 +113,14 @@ class MirrorOptions(FetchOptions):
         "A folder for each task, for each project, or for each job: tasks (the default), projects "
         "or jobs.",
         Text(tuple(kind.plural for kind in TargetKind)),
+        group=None,
+    )
+    frames: bool | None = option(
+        None,
+        "--frames",
+        "With --format json: also the names and sizes of frames, one more call a task. By default "
+        "as DEST remembers, or else with them.",
+        Switch(),
         group=None,
     )
     stage: str | None = option(

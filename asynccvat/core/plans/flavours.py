@@ -25,7 +25,7 @@ def flattening(plan: Plan, spec: ExportSpec) -> str | None:
     """
     if spec.format == CVAT:
         return _mixed(plan)
-    if export_keeps_tracks(spec.format):
+    if spec.is_json or export_keeps_tracks(spec.format):
         return None
     videos = [step.task.id for step in plan.of(Fetch) if step.task.mode == "interpolation"]
     if not videos:

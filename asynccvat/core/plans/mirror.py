@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from asynccvat.core.annotations.json_files import NO_JOBS, jobs_digest
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.paths import task_folder_name
@@ -57,7 +58,7 @@ class Reason(StrEnum):
     PREFIX = "prefix"
     """The folder prefix changed, so its folder is renamed."""
     JOBS = "jobs"
-    """Its jobs changed, which does not move the task's own date. For backups."""
+    """Its jobs changed, which does not move the task's own date. For backups, and as JSON."""
     MEDIA = "media"
     """Its media changed. For backups."""
     LIGHTWEIGHT = "lightweight"
@@ -305,6 +306,8 @@ def plan_mirror(
                 receipts.get(task.id),
                 spec,
                 options,
+                # A list that changed while it was read may lack jobs.
+                jobs=listing.jobs if listing.complete else None,
                 state=states.get(task.id, FolderState.INTACT),
                 foreign=folder in unclaimed,
             )
@@ -342,6 +345,24 @@ def longest_first(steps: Iterable[Fetch], *, last: Collection[int] = ()) -> list
     )
 
 
+def _differs(
+    task: Task,
+    head: ReceiptHead,
+    spec: ExportSpec,
+    jobs: Mapping[int, bytes] | None,
+    state: FolderState,
+) -> Reason | None:
+    """As `differs`, and by the files of the folder, and by the jobs of a mirror as JSON."""
+    reason = differs(task, head, spec)
+    if reason is None and state is FolderState.MISSING:
+        return Reason.MISSING
+    # A folder that was edited here stays, as only the jobs changed at the server.
+    if reason is None and jobs is not None and state is FolderState.INTACT:
+        listed = jobs_digest(jobs.get(task.id, NO_JOBS))
+        return None if head.jobs == listed else Reason.JOBS
+    return reason
+
+
 def differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
     """Return why a mirrored task differs from what a mirror would fetch now, None if not."""
     if not head.is_made_as(spec.for_mode(task.mode)):
@@ -360,6 +381,7 @@ def _task_step(
     spec: ExportSpec,
     options: MirrorOptions,
     *,
+    jobs: Mapping[int, bytes] | None,
     state: FolderState,
     foreign: bool,
 ) -> MirrorStep:
@@ -371,9 +393,7 @@ def _task_step(
         return Keep(task.id, task.name, head.folder, Reason.NO_DATA)
     if head is None:
         return Fetch(task, folder, Reason.NEW)
-    reason = Reason.FORCED if options.force else differs(task, head, spec)
-    if reason is None and state is FolderState.MISSING:
-        reason = Reason.MISSING
+    reason = Reason.FORCED if options.force else _differs(task, head, spec, jobs, state)
     if reason is not None:
         return Fetch(task, folder, reason, head)
     if head.folder != folder and not foreign:

@@ -61,7 +61,12 @@ def plan_repairs(
     usual = [common for common, _ in Counter(settings.values()).most_common(1)]
     if remembered is not None and remembered.format is not None:
         target = TargetKind.of_plural(remembered.target)
-        spec = ExportSpec(remembered.format, images=bool(remembered.images), target=target)
+        spec = ExportSpec(
+            remembered.format,
+            images=bool(remembered.images),
+            target=target,
+            frames=remembered.frames is not False,
+        )
         prefix = remembered.folder_prefix
         usual = [(spec, DEFAULT_PREFIX if prefix is None else prefix)]
     groups: dict[tuple[tuple[ExportSpec, str], bool, bool], list[int]] = {}
@@ -81,7 +86,7 @@ def plan_repairs(
 
 
 def _settings(head: ReceiptHead) -> tuple[ExportSpec, str]:
-    spec = ExportSpec(head.format, head.images, head.target)
+    spec = head.spec
     if head.target is not TargetKind.TASK:
         return spec, DEFAULT_PREFIX
     return spec, head.folder.removesuffix(str(head.task_id))

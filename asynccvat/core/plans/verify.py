@@ -20,7 +20,6 @@ from asynccvat.core.plans.targets import shown_date, task_of_folder
 from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
-from asynccvat.core.specs import ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError
 
@@ -195,7 +194,7 @@ def compare(
 
 
 def _compared_task(head: ReceiptHead, task: Task | None, *, selected: bool) -> VerifyProblem | None:
-    reason = None if task is None else differs(task, head, ExportSpec(head.format, head.images))
+    reason = None if task is None else differs(task, head, head.spec)
     if task is None or reason is None:
         return None
     detail = _change(task, head) if reason is Reason.CHANGED else EXPLANATIONS[reason]

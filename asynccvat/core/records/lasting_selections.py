@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 
 from asynccvat.core.declarations import declared_options
+from asynccvat.core.selections.id_lists import in_order, in_words, of_some, required
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
@@ -23,9 +24,14 @@ class LastingSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     """The conditions of a selection that hold for every run. None is no condition.
 
     `-t`, `--failed-from`, `--updated-since` and `--limit` are for one run, and so no part of it.
+
+    Attributes:
+        project_ids: The projects.
+        project_ids_of_ranges: Those of them that need not exist, as they come from ranges.
     """
 
     project_ids: tuple[int, ...] | None = None
+    project_ids_of_ranges: tuple[int, ...] = ()
     status: str | None = None
     subset: str | None = None
     name: str | None = None
@@ -34,12 +40,32 @@ class LastingSelection(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=
     assignee: str | None = None
     filter: str | None = None
 
+    @classmethod
+    def of(cls, conditions: Mapping[str, Any]) -> LastingSelection:
+        """Make it of the conditions of a `Selection`, by their names."""
+        ids: Sequence[int] | None = conditions["project_ids"]
+        if ids is None:
+            return cls(**conditions)
+        of_ranges = tuple(sorted(set(ids) - required(ids)))
+        plain = {**conditions, "project_ids": tuple(ids)}
+        return cls(**plain, project_ids_of_ranges=of_ranges)
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the conditions as `Selection` takes them. None is no condition."""
+        found = {name: getattr(self, name) for name in _LASTING}
+        if self.project_ids is not None:
+            named = set(self.project_ids) - set(self.project_ids_of_ranges)
+            found["project_ids"] = of_some(self.project_ids, named)
+        return found
+
 
 Difference = tuple[str, str]
 """How a destination was made, and how a run would make it, as parts of a sentence."""
 
 
-_LASTING = tuple(LastingSelection.__struct_fields__)
+_LASTING = tuple(
+    name for name in LastingSelection.__struct_fields__ if name != "project_ids_of_ranges"
+)
 _FLAGS = {item.name: item.flag for item in declared_options(Selection)}
 
 
@@ -92,7 +118,7 @@ def settle_conditions(
         )
     if given.task_ids is not None or named.get("project_ids") == ():
         return given, remembered  # named tasks are for this run alone, and so is nothing at all
-    kept = dict.fromkeys(_LASTING) if remembered is None else msgspec.structs.asdict(remembered)
+    kept = dict.fromkeys(_LASTING) if remembered is None else remembered.conditions()
     if options.everything:
         old = [_condition(name, value) for name, value in kept.items() if value is not None]
         differing += [(f"for {', '.join(old)}", f"for all {target.plural}")] if old else []
@@ -105,8 +131,8 @@ def settle_conditions(
         ]
     elif "project_ids" not in named and options.default_project_id:
         named["project_ids"] = (options.default_project_id,)
-    lasting = LastingSelection(**kept | named)
-    used = replace(given, **msgspec.structs.asdict(lasting))
+    lasting = LastingSelection.of(kept | named)
+    used = replace(given, **lasting.conditions())
     is_for_one_run = remembered is None and given.updated_since is not None
     return used, None if is_for_one_run else lasting
 
@@ -115,7 +141,7 @@ def lasting_conditions(selection: Selection) -> dict[str, Any]:
     """Return the lasting conditions of a selection, in a form that can be compared."""
     named = {name: getattr(selection, name) for name in _LASTING}
     if selection.project_ids is not None:
-        named["project_ids"] = tuple(sorted(set(selection.project_ids)))
+        named["project_ids"] = in_order(selection.project_ids)
     if selection.exclude is not None:
         named["exclude"] = tuple(sorted(selection.exclude))
     if selection.filter is not None:
@@ -125,7 +151,7 @@ def lasting_conditions(selection: Selection) -> dict[str, Any]:
 
 def tasks_in_words(selection: LastingSelection, target: TargetKind = TargetKind.TASK) -> str:
     """Describe which tasks belong to a destination, or which projects or jobs."""
-    conditions = msgspec.structs.asdict(selection).items()
+    conditions = selection.conditions().items()
     words = [_condition(name, value) for name, value in conditions if value is not None]
     if not any(value is not None for name, value in conditions if name != "exclude"):
         words.insert(0, f"all {target.plural}")
@@ -140,7 +166,7 @@ def _condition(name: str, value: Any) -> str:
     if value is None:
         return f"any {word}"
     if name == "project_ids":
-        return f"{word}{'s' if len(value) > 1 else ''} {' and '.join(map(str, value))}"
+        return f"{word}{'s' if len(value) > 1 else ''} {' and '.join(in_words(value))}"
     return f"{word} {value if name in ('status', 'filter') else repr(value)}"
 
 

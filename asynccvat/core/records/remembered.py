@@ -30,7 +30,7 @@ from asynccvat.core.records.lasting_selections import (
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
-from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
+from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_JSON, CVAT_VIDEO, ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
@@ -41,6 +41,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         format: The exporter's name.
         images: Whether the images are fetched, too.
+        frames: Whether a mirror as JSON has the names and sizes of frames.
         target: What has a folder each: tasks, projects or jobs.
         stage: Of jobs, only those in this stage.
         state: Of jobs, only those in this state.
@@ -55,6 +56,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     format: str | None = None
     images: bool | None = None
+    frames: bool | None = None
     target: str | None = None
     stage: str | None = None
     state: str | None = None
@@ -108,6 +110,13 @@ _SETTINGS = (
     _Setting("format", ExportSpec().format, str, "as ", always=True),
     _Setting(
         "images", False, lambda given: f"{'with' if given else 'without'} images", "", always=True
+    ),
+    _Setting(
+        "frames",
+        True,
+        lambda given: f"{'with' if given else 'without'} frames",
+        "",
+        default_binds=False,
     ),
     _Setting(
         "target",
@@ -225,6 +234,8 @@ class Wanted:
                 )
             images = spec.images
         own = {item.name: getattr(options, item.name) for item in _SETTINGS if item.is_option}
+        if isinstance(spec, ExportSpec) and not spec.frames and own["frames"] is None:
+            own["frames"] = False
         if isinstance(spec, ExportSpec) and spec.target is not TargetKind.TASK:
             if own["target"] not in (None, spec.target.plural):
                 raise ConfigError(
@@ -294,6 +305,7 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     options = wanted.options
     target = TargetKind.of_plural(values["target"])
     _check_target(target, wanted, remembered, values, place=place, bound=bound)
+    _check_json(target, wanted, values)
     narrowing: list[Difference] = []
     used, lasting = settle_conditions(
         wanted.selection, options, remembered.selection, narrowing, target
@@ -323,7 +335,9 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     own = {item.name: values[item.name] for item in _SETTINGS if item.is_option}
     return Settled(
         selection=used,
-        spec=ExportSpec(values["format"], images=values["images"], target=target),
+        spec=ExportSpec(
+            values["format"], images=values["images"], target=target, frames=values["frames"]
+        ),
         options=replace(options, **own),
         remembered=Remembered(
             **_worth_remembering(values),
@@ -396,6 +410,35 @@ def _check_target(
         )
 
 
+def _check_json(target: TargetKind, wanted: Wanted, values: dict[str, Any]) -> None:
+    """Check the settings of a mirror as JSON, which has neither archives nor images.
+
+    Raises:
+        ConfigError: One of them has no meaning with the format.
+    """
+    if values["format"] != CVAT_JSON:
+        if wanted.given.frames is None:
+            values["frames"] = True
+            return
+        given = "--frames" if wanted.given.frames else "--no-frames"
+        raise ConfigError(
+            f"cannot mirror as {values['format']!r} with {given}: only '--format json' has "
+            "frames.json. Leave it out."
+        )
+    wrong = None
+    if target is not TargetKind.TASK:
+        wrong = f"--as {target.plural}"
+    elif values["images"]:
+        wrong = "--images"
+    elif values["keep_archive"]:
+        wrong = "--keep-archive"
+    if wrong is not None:
+        raise ConfigError(
+            f"cannot mirror as {CVAT_JSON!r} with {wrong}: it takes what the server says of tasks, "
+            "without archives and images. Leave it out, or choose another format."
+        )
+
+
 def expected_selection(
     given: Selection | None, remembered: Remembered | None, default_project_id: int | None
 ) -> Selection:
@@ -409,7 +452,7 @@ def expected_selection(
     if given is not None:
         return given
     if remembered is not None and remembered.selection is not None:
-        return Selection(**msgspec.structs.asdict(remembered.selection))
+        return Selection(**remembered.selection.conditions())
     return Selection(project_ids=(default_project_id,) if default_project_id else None)
 
 
@@ -419,15 +462,22 @@ def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
     Both flavours of CVAT's XML together are what `CVAT` chooses.
     """
     made = Counter(
-        (head.format, head.images, head.target, head.folder.removesuffix(str(head.task_id)))
+        (
+            head.format,
+            head.images,
+            head.frames,
+            head.target,
+            head.folder.removesuffix(str(head.task_id)),
+        )
         for head in heads
     )
-    formats = {format_name for format_name, _, _, _ in made}
-    for (format_name, images, target, prefix), _ in made.most_common(1):
+    formats = {format_name for format_name, *_ in made}
+    for (format_name, images, frames, target, prefix), _ in made.most_common(1):
         of_tasks = target is TargetKind.TASK
         return Remembered(
             format=CVAT if formats == {CVAT_IMAGES, CVAT_VIDEO} else format_name,
             images=images,
+            frames=None if frames else False,
             target=None if of_tasks else target.plural,
             folder_prefix=prefix if of_tasks else None,
         )

@@ -6,7 +6,8 @@ Not every number of a range is the id of something, so none of them has to exist
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby
 
 _RANGE = re.compile(r"([0-9]+)\s*-\s*([0-9]+)")
 _MOST = 1_000_000
@@ -35,6 +36,40 @@ class IdList(tuple[int, ...]):  # noqa: SLOT001 - tuples have no room for slots
         ids = cls(every)
         ids.of_ranges = frozenset(every.keys() - named.keys())
         return ids
+
+
+def of_some(ids: Iterable[int], named: Collection[int]) -> IdList:
+    """Make a list of ids of which only those that are named have to exist."""
+    found = IdList(dict.fromkeys(ids))
+    found.of_ranges = frozenset(found) - frozenset(named)
+    return found
+
+
+def with_required(ids: Sequence[int] | None, more: Iterable[int]) -> IdList:
+    """Return some ids and others that have to exist, each once, in the given order."""
+    others = tuple(more)
+    return of_some((*(ids or ()), *others), {*required(ids), *others})
+
+
+def in_order(ids: Sequence[int]) -> IdList:
+    """Return some ids in ascending order, each once."""
+    return of_some(sorted(ids), required(ids))
+
+
+def in_ranges(ids: Iterable[int]) -> Iterator[str]:
+    """Yield ids in ascending order as users write them, like `1-500` or `777`."""
+    # Ids that follow each other keep their distance from their place in the list.
+    placed = groupby(enumerate(sorted(set(ids))), key=lambda item: item[1] - item[0])
+    for _, group in placed:
+        some = [one for _, one in group]
+        yield str(some[0]) if len(some) == 1 else f"{some[0]}-{some[-1]}"
+
+
+def in_words(ids: Sequence[int]) -> Iterator[str]:
+    """Yield ids for a sentence: those that have to exist one by one, the others as ranges."""
+    named = required(ids)
+    yield from map(str, sorted(named))
+    yield from in_ranges(set(ids) - named)
 
 
 def required(ids: Sequence[int] | None) -> set[int]:

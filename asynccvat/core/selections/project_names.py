@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from asynccvat.core.models import Project
 from asynccvat.core.selections.empty import nearest
+from asynccvat.core.selections.id_lists import read_ids
 from asynccvat.core.selections.selection import ProjectSelection
+from asynccvat.core.selections.wildcards import has_wildcard
 from asynccvat.core.texts import first_few
 
 _NAMES_AT_ONCE = 20
@@ -38,11 +40,32 @@ def ambiguous(name: str, found: Sequence[Project], origin: str) -> str:
     )
 
 
-def unknown(name: str, seen: Iterable[Project], origin: str) -> str:
-    """Say that there is no project with a name, and which names look like it."""
+def unknown(name: str, seen: Iterable[Project], origin: str, *, several: bool = False) -> str:
+    """Say that there is no project with a name, and which names look like it.
+
+    Args:
+        name: The name.
+        seen: Projects that there are.
+        origin: The server's address.
+        several: Whether `--project-id` takes several ids there.
+    """
     near = nearest(name, {one.name for one in seen})
     hint = "`asynccvat list-projects` shows which there are."
-    if near:
+    if several and _is_id_list(name):
+        hint = f"Give several ids as --project-id {name}."
+    elif has_wildcard(name):
+        hint = (
+            "The name of a project has to be exact here. "
+            f"`asynccvat list-projects --name {name!r}` shows those that fit."
+        )
+    elif near:
         *first, last = map(repr, near)
         hint = f"Did you mean {', '.join(first)}{' or ' * bool(first)}{last}?"
     return f"there is no project {name!r} at {origin} that this user may see. {hint}"
+
+
+def _is_id_list(text: str) -> bool:
+    try:
+        return bool(read_ids(text))
+    except ValueError:
+        return False

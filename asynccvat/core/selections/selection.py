@@ -22,6 +22,7 @@ from asynccvat.core.declarations import (
     Texts,
     option,
 )
+from asynccvat.core.selections.id_lists import with_required
 from asynccvat.core.selections.queries import in_batches, of_projects
 from asynccvat.core.selections.wildcards import has_wildcard, longest_literal
 from asynccvat.core.targets import TargetKind
@@ -200,8 +201,9 @@ class Selection(_ListFilter):
 
     def in_projects(self, project_ids: Sequence[int]) -> Selection:
         """Return the selection with the ids of the projects that it names."""
-        ids = (*(self.project_ids or ()), *project_ids)
-        return replace(self, projects=None, project_ids=tuple(dict.fromkeys(ids)))
+        return replace(
+            self, projects=None, project_ids=with_required(self.project_ids, project_ids)
+        )
 
     @property
     def only_by_id(self) -> bool:
@@ -222,6 +224,7 @@ class ProjectSelection(_ListFilter):
     """Select projects: all that the user may see, or those that meet all conditions.
 
     Attributes:
+        projects: These projects, too, by their names or ids, as in `Selection`.
         project_ids: These projects. None selects all, an empty sequence nothing.
         status: `annotation`, `validation` or `completed`.
         name: The project's name, exact or with wildcards as in `Selection`.
@@ -236,6 +239,13 @@ class ProjectSelection(_ListFilter):
         ConfigError: A value cannot be used.
     """
 
+    projects: Sequence[str | int] | None = option(
+        None,
+        "--project",
+        "This project, by its exact name or its id.",
+        Texts(or_ids=True),
+        group=SELECTION,
+    )
     project_ids: Sequence[int] | None = option(
         None, "--project-id", "This project, or these.", Ids(), group=SELECTION
     )
@@ -258,8 +268,15 @@ class ProjectSelection(_ListFilter):
 
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
+        _settle_projects(self)
         _settle_exclude(self)
         check_word("status", self.status, _STATUSES)
+
+    def in_projects(self, project_ids: Sequence[int]) -> ProjectSelection:
+        """Return the selection with the ids of the projects that it names."""
+        return replace(
+            self, projects=None, project_ids=with_required(self.project_ids, project_ids)
+        )
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
@@ -271,13 +288,15 @@ class ProjectSelection(_ListFilter):
 class JobSelection(_ListFilter):
     """Select jobs: all that the user may see, or those that meet all conditions.
 
-    CVAT cannot filter jobs by the status or the subset of their tasks.
+    CVAT cannot filter jobs by the status or the subset of their tasks. Wildcards, and names to
+    exclude, are compared with the names of the tasks that the user may see.
 
     Attributes:
         projects: Jobs of these projects, too, by their names or ids, as in `Selection`.
         project_ids: Jobs of these projects. None selects all, an empty sequence nothing.
         task_ids: Jobs of these tasks. None and an empty sequence as for projects.
-        task_name: The exact name of the task.
+        task_name: The task's name, exact or with wildcards as in `Selection`.
+        exclude: Not the jobs of tasks with these names, exact or with wildcards.
         stage: `annotation`, `validation` or `acceptance`.
         state: `new`, `in progress`, `completed` or `rejected`.
         type: `annotation`, `ground_truth` or `consensus_replica`.
@@ -308,7 +327,14 @@ class JobSelection(_ListFilter):
         None, "--task-id", "Jobs of this task, or of these.", Ids(), group=SELECTION, short="-t"
     )
     task_name: str | None = option(
-        None, "--name", "Jobs of tasks with exactly this name.", Text(), group=SELECTION
+        None, "--name", f"Jobs of tasks with this name. {_WILDCARDS}", Text(), group=SELECTION
+    )
+    exclude: Sequence[str] | None = option(
+        None,
+        "--exclude",
+        "Not the jobs of tasks with this name, exact or with wildcards.",
+        Texts(),
+        group=SELECTION,
     )
     stage: str | None = option(
         None, "--stage", "Jobs in this stage.", Text(STAGES), group=SELECTION
@@ -321,6 +347,7 @@ class JobSelection(_ListFilter):
     def __post_init__(self) -> None:
         _ListFilter.__post_init__(self)
         _settle_projects(self)
+        _settle_exclude(self)
         check_word("stage", self.stage, STAGES)
         check_word("state", self.state, STATES)
         check_word("type", self.type, TYPES)
@@ -332,8 +359,28 @@ class JobSelection(_ListFilter):
 
     def in_projects(self, project_ids: Sequence[int]) -> JobSelection:
         """Return the selection with the ids of the projects that it names."""
-        ids = (*(self.project_ids or ()), *project_ids)
-        return replace(self, projects=None, project_ids=tuple(dict.fromkeys(ids)))
+        return replace(
+            self, projects=None, project_ids=with_required(self.project_ids, project_ids)
+        )
+
+    @property
+    def by_task_names(self) -> Selection | None:
+        """The tasks whose jobs are selected, where only their names tell; None if ids do.
+
+        CVAT filters jobs by the exact name of their task, and knows no wildcards.
+        """
+        if self.exclude is None and not has_wildcard(self.task_name):
+            return None
+        return Selection(
+            project_ids=self.project_ids,
+            task_ids=self.task_ids,
+            name=self.task_name,
+            exclude=self.exclude,
+        )
+
+    def of_tasks(self, task_ids: Sequence[int]) -> JobSelection:
+        """Return the selection with the tasks that `by_task_names` selects."""
+        return replace(self, task_name=None, exclude=None, task_ids=tuple(task_ids))
 
     def queries(self) -> Iterator[dict[str, str]]:
         """Yield the query parameters of the lists that together hold the selection."""
@@ -439,19 +486,20 @@ def _check_texts(name: str, given: object) -> None:
         check_text(name, text)
 
 
-def _settle_exclude(selection: Selection | ProjectSelection) -> None:
+def _settle_exclude(selection: Selection | ProjectSelection | JobSelection) -> None:
     """Keep the excluded names as a tuple, None for none, so that selections can be compared."""
     object.__setattr__(selection, "exclude", tuple(dict.fromkeys(selection.exclude or ())) or None)
 
 
-def _settle_projects(selection: Selection | JobSelection) -> None:
+def _settle_projects(selection: Selection | ProjectSelection | JobSelection) -> None:
     """Check the projects of a selection, and move those that are ids to `project_ids`."""
     given: object = selection.projects
     if given is None:
         return
     if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         raise ConfigError(f"projects must be a list of names and ids, not {given!r}")
-    ids, names = list(selection.project_ids or ()), []
+    ids: list[int] = []
+    names: list[str] = []
     for one in given:
         if isinstance(one, str) and not (one.strip().isascii() and one.strip().isdecimal()):
             check_text("projects", one)
@@ -462,7 +510,8 @@ def _settle_projects(selection: Selection | JobSelection) -> None:
             ids.append(number)
     object.__setattr__(selection, "projects", tuple(dict.fromkeys(names)) or None)
     if not names or ids:
-        object.__setattr__(selection, "project_ids", tuple(dict.fromkeys(ids)))
+        joined = with_required(selection.project_ids, ids)
+        object.__setattr__(selection, "project_ids", joined)
 
 
 def _moment(given: str | datetime) -> str:

@@ -163,11 +163,11 @@ class ExportQueue(WorkQueue[ExportRequest]):
             packed = sum(media_bytes(task, subject.format or "") for task in request.tasks)
         return options.export_seconds + options.media_seconds * packed / 1e6
 
-    async def perform(self, request: ExportRequest, seconds: float) -> None:
-        """Spend the seconds; then write an archive that goes to a bucket."""
+    async def perform(self, request: ExportRequest, seconds: float, *, fails: bool) -> None:
+        """Spend the seconds; then write an archive that goes to a bucket, unless it fails."""
         await self.spend(seconds)
         tasks, destination = request.tasks, request.destination
-        if destination is None or isinstance(tasks, str):
+        if fails or destination is None or isinstance(tasks, str):
             return
         now = utc_now()
         name = _file_name(request, tasks, self._world)

@@ -127,9 +127,15 @@ class WorkQueue(ABC, Generic[R]):
     async def spend(self, seconds: float) -> None:
         """Return when `seconds` of work are done."""
 
-    async def perform(self, request: R, seconds: float) -> None:
-        """Do the work of the request, which takes `seconds`."""
-        del request
+    async def perform(self, request: R, seconds: float, *, fails: bool) -> None:
+        """Do the work of the request, which takes `seconds`.
+
+        Args:
+            request: The request.
+            seconds: How long it takes.
+            fails: Whether a fault makes it fail: nothing comes of it then.
+        """
+        del request, fails
         await self.spend(seconds)
 
     @abstractmethod
@@ -190,7 +196,7 @@ class WorkQueue(ABC, Generic[R]):
             if self.registry.holds(request):
                 self._enqueue(request)
             return
-        await self.perform(request, seconds)
+        await self.perform(request, seconds, fails=bool(kinds & {"fail", "kill"}))
         if "stick" in kinds:
             await request.hold.wait()
         self._end(request, faults)

@@ -100,7 +100,7 @@ JOB_TERMS: Final = FilterTerms[Job](
 
 
 class Selections:
-    """Selects the rows of lists; selected tasks are cached until the world changes."""
+    """Selects the rows of lists; selected tasks and jobs are cached until the world changes."""
 
     def __init__(self, world: World) -> None:
         """Select from this world."""
@@ -141,6 +141,12 @@ class Selections:
         Raises:
             RefusedError: 400 for a bad filter.
         """
+        key = ("job", self._key(query, account, scope))
+        return self._cached(key, lambda: self._jobs(query, account, scope))
+
+    def _jobs(
+        self, query: Mapping[str, str], account: UserAccount, scope: OrganizationScope
+    ) -> Sequence[Job]:
         wanted = query.get("task_id", "")
         tasks = self._visible(self._world.tasks, account, scope, of_jobs=True)
         if wanted.isdecimal():  # the usual query: no need to read all other tasks

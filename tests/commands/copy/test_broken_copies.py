@@ -189,7 +189,7 @@ async def test_a_lost_answer_makes_one_task(both: TwoServers) -> None:
 async def test_a_failed_restore_is_told_and_made_in_the_next_run(both: TwoServers) -> None:
     both.fail(Fault(importing="fail", message="MemoryError\n"))
     report = await both.copy(ONE)
-    assert "could not restore 'the backup of task 1': MemoryError" in report.failures[0].failure
+    assert "could not restore the backup of task 1: MemoryError" in report.failures[0].failure
     await equal(both, await both.copy(ONE))
 
 

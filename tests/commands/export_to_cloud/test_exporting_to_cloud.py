@@ -14,6 +14,8 @@ from engine_serving import Log, actions, error, serving
 
 import asynccvat as ac
 from asynccvat.client import internals
+from asynccvat.core.scheduling.in_flight import InFlight
+from asynccvat.core.scheduling.polling import Demand
 from asynccvat.errors import (
     ConfigError,
     ExportError,
@@ -172,6 +174,27 @@ async def test_failures_of_the_server_are_told(bucket: Path) -> None:
         assert "the server could not export task 1 to 'task1.zip'" in str(error(report, 1))
         assert isinstance(error(report, 99), NotFoundError)
         assert actions(report)[2] == ("skipped", "no data")
+
+
+async def test_what_failed_before_its_request_is_not_counted_as_still_to_come(
+    bucket: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demands: list[Demand] = []
+    decide = InFlight.next_poll
+
+    def next_poll(in_flight: InFlight, demand: Demand) -> Any:
+        demands.append(demand)
+        return decide(in_flight, demand)
+
+    monkeypatch.setattr(InFlight, "next_poll", next_poll)
+    async with serving(2) as serve:
+        serve.server.add_cloud_storage(bucket)
+        serve.server.faults.add(Fault(method="POST", path="/dataset/export", task_id=1, status=400))
+        serve.server.pause_exports()
+        log.on(TaskDone, lambda _: serve.server.release_exports())
+        report = await ac.export_to_cloud(serve.client, 1, options=QUICK, on_event=log)
+    assert [one.ok for one in report.outcomes] == [False, True]
+    assert not demands[-1].more_to_request
 
 
 async def test_storages_that_cannot_be_used_are_refused(bucket: Path, tmp_path: Path) -> None:

@@ -311,7 +311,7 @@ async def test_a_failed_listing_is_seen_also_where_the_disk_fails_after_it(
 ) -> None:
     async with serving(1, client={"password": "wrong"}) as serve:
 
-        async def unreadable(_store: MirrorStore) -> object:
+        async def unreadable(_store: MirrorStore, _among: object) -> object:
             await until(lambda: any(call.status == 400 for call in serve.server.calls))
             for _ in range(10):
                 await anyio.lowlevel.checkpoint()
@@ -425,7 +425,7 @@ async def test_an_unusable_destination_is_reported(tmp_path: Path) -> None:
 async def test_receipts_that_cannot_be_read_end_the_run_whatever_the_server_does(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def unreadable(_: MirrorStore) -> object:
+    async def unreadable(_store: MirrorStore, _among: object) -> object:
         raise ac.StoreError("the disk is gone")
 
     async with serving(1) as serve:

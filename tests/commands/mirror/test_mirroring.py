@@ -79,7 +79,7 @@ async def test_a_second_run_costs_the_listing_and_nothing_else(data: Path) -> No
         assert {call.path for call in serve.server.calls[seen:]} == {"/api/tasks"}
         assert report.requests == len(serve.server.calls) - seen
         after = files(data, own=True)
-        for name in ("lock", "last-run.json"):
+        for name in ("lock", "last-run.json", "complete-run.json"):
             before.pop(f".asynccvat/{name}")
             after.pop(f".asynccvat/{name}")
         assert after == before

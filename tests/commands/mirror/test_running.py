@@ -167,7 +167,7 @@ async def test_a_cancellation_while_a_run_fails_leaves_no_listing_behind(
         release.wait(30)
         return joined(*args)
 
-    async def unreadable(_: MirrorStore) -> Any:
+    async def unreadable(_store: MirrorStore, _among: object) -> Any:
         await until(begun.is_set)
         raise ac.StoreError("the disk is gone")
 

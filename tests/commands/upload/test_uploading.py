@@ -5,17 +5,21 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from engine_serving import Log, Serving, actions, connected, data, error, files, serving, until
 
 import asynccvat as ac
+from asynccvat.core.scheduling.in_flight import InFlight
+from asynccvat.core.scheduling.polling import Demand
 from asynccvat.events import (
     ImportFinished,
     ImportRequested,
     Planned,
     TaskDone,
+    TaskStarted,
     UploadProgress,
     UploadStarted,
 )
@@ -73,6 +77,28 @@ async def test_named_tasks_are_uploaded_and_no_others(data: Path) -> None:
         await exported(serve, data)
         report = await ac.upload(serve.client, data, [3, 1, 3], options=QUICK)
         assert actions(report) == {3: ("uploaded", "asked for"), 1: ("uploaded", "asked for")}
+
+
+async def test_what_failed_before_its_request_is_not_counted_as_still_to_come(
+    data: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demands: list[Demand] = []
+    decide = InFlight.next_poll
+
+    def next_poll(in_flight: InFlight, demand: Demand) -> Any:
+        demands.append(demand)
+        return decide(in_flight, demand)
+
+    monkeypatch.setattr(InFlight, "next_poll", next_poll)
+    async with serving(2) as serve:
+        await exported(serve, data)
+        demands.clear()
+        log.on(TaskStarted, lambda _: (data / "task1" / CVAT).unlink(missing_ok=True))
+        serve.server.pause_imports()
+        log.on(TaskDone, lambda _: serve.server.release_imports())
+        report = await ac.upload(serve.client, data, options=QUICK, on_event=log)
+    assert actions(report) == {1: ("failed", "found"), 2: ("uploaded", "found")}
+    assert not demands[-1].more_to_request
 
 
 async def test_pairs_name_files_and_folders_anywhere(data: Path, tmp_path: Path) -> None:

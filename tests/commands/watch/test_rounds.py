@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_serving import QUICK, Serving, files, serving
@@ -12,6 +13,7 @@ from watching import QuickClock, rounds, watch
 import asynccvat as ac
 from asynccvat.core.watching.rounds import FullReason
 from asynccvat.errors import AuthenticationError
+from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio
@@ -59,6 +61,59 @@ async def test_a_new_task_is_fetched_without_a_list_of_all(serve: Serving, data:
     (changed,) = await rounds(watched, 1)
     assert [one.task_id for one in changed.changes] == [task.id]
     assert changed.full_because is None
+
+
+async def test_a_round_reads_the_receipts_of_the_changed_tasks_alone(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    new = serve.server.add_task()
+    serve.server.edit_task(3)
+    opened: list[str] = []
+    look = disk.open_and_look
+
+    def noted(name: str, *, dir_fd: int) -> Any:
+        opened.append(name)
+        return look(name, dir_fd=dir_fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "open_and_look", noted)
+        (changed,) = await rounds(watched, 1)
+    assert sorted(change.task_id for change in changed.changes) == [3, new.id]
+    assert "3.json" in opened
+    assert not {"1.json", "2.json", "4.json", "5.json"} & set(opened)
+
+
+async def test_a_folder_that_is_edited_between_rounds_stays_and_its_edits_are_put_aside(
+    serve: Serving, data: Path
+) -> None:
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    edited = next(path for path in (data / "task3").rglob("*") if path.is_file())
+    edited.write_bytes(b"mine")
+    assert (await rounds(watched, 1))[0].quiet
+    assert edited.read_bytes() == b"mine"
+    serve.server.edit_task(3)
+    (changed,) = await rounds(watched, 1)
+    assert [change.task_id for change in changed.changes] == [3]
+    aside = (data / ".asynccvat/kept").rglob(edited.name)
+    assert [path.read_bytes() for path in aside] == [b"mine"]
+    assert files(data) == await serve.archives()
+
+
+async def test_a_folder_made_by_hand_between_rounds_is_not_replaced(
+    serve: Serving, data: Path
+) -> None:
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    task = serve.server.add_task()
+    mine = data / f"task{task.id}" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_bytes(b"mine")
+    (changed,) = await rounds(watched, 1)
+    assert [failure.task_id for failure in changed.failures] == [task.id]
+    assert mine.read_bytes() == b"mine"
 
 
 async def test_a_deleted_task_is_noticed_by_the_number_of_tasks(serve: Serving, data: Path) -> None:

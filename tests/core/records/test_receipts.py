@@ -72,6 +72,12 @@ def test_a_member_that_is_no_record_is_damage() -> None:
         decode_receipt(content.replace(b'["a",1,2,3]', b'["a",1,2,"3"]'))
 
 
+def test_an_empty_line_in_place_of_a_member_is_damage() -> None:
+    content = encode_receipt(receipt_of((MemberRecord("a", 1, 2, 3), MemberRecord("b", 4, 5, 6))))
+    with pytest.raises(StoreError, match="lists 1 of 2 members"):
+        decode_receipt(content.replace(b'["a",1,2,3]', b""))
+
+
 @pytest.mark.parametrize("text", [b"a task", b"a.jpg"])
 def test_bytes_that_are_no_utf8_are_damage(text: bytes) -> None:
     content = encode_receipt(receipt_of((MemberRecord("a.jpg", 1, 2, 3),)))

@@ -20,6 +20,7 @@ from asynccvat.core.records.remembered import (
     from_receipts,
     settle,
 )
+from asynccvat.core.selections.id_lists import IdList, required
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.errors import ChangeRefusedError, ConfigError
@@ -128,6 +129,19 @@ def test_the_same_value_in_another_form_is_no_change() -> None:
 def test_what_changes_leaves_the_rest() -> None:
     changed = run(COCO, "YOLO 1.1", options={"change": True})
     assert changed.remembered == msgspec.structs.replace(COCO, format="YOLO 1.1")
+
+
+def test_a_range_of_projects_is_remembered_as_one_that_may_have_gaps() -> None:
+    first = run(project_ids=IdList.of([range(2, 5), 7]))
+    assert "projects 7 and 2-4" in first.describe()
+    (content,) = [msgspec.json.encode(first.remembered)]
+    remembered = msgspec.json.decode(content, type=Remembered)
+    assert remembered == first.remembered
+    again = run(remembered)
+    assert again.selection.project_ids == (2, 3, 4, 7)
+    assert required(again.selection.project_ids) == {7}
+    assert again.remembered == remembered
+    assert run(remembered, project_ids=[4, 7, 2, 3]).selection.project_ids == (2, 3, 4, 7)
 
 
 def test_everything_replaces_a_selection_and_contradicts_another() -> None:

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.selections.id_lists import IdList, read_ids, required
+from asynccvat.core.selections.id_lists import (
+    IdList,
+    in_order,
+    in_ranges,
+    in_words,
+    read_ids,
+    required,
+    with_required,
+)
 from asynccvat.core.selections.selection import RequestSelection, Selection
 
 IDS = st.integers(1, 5000)
@@ -75,3 +83,28 @@ def test_a_long_range_is_one_query_where_the_list_knows_comparisons() -> None:
     ]
     requests = list(RequestSelection(tuple(range(1, 3001))).queries())
     assert all(set(json.loads(query["filter"])) == {"in"} for query in requests)
+
+
+@given(PARTS, st.lists(IDS))
+def test_ids_keep_whether_they_have_to_exist_however_they_are_joined(
+    parts: list[int | range], more: list[int]
+) -> None:
+    ids = IdList.of(parts)
+    joined = with_required(ids, more)
+    assert set(joined) == {*ids, *more}
+    assert required(joined) == {*required(ids), *more}
+    assert (*in_order(joined),) == tuple(sorted(joined))
+    assert required(in_order(joined)) == required(joined)
+    selection = Selection(project_ids=ids, projects=more or None)
+    assert required(selection.project_ids) == {*required(ids), *more}
+    assert required(selection.in_projects([7]).project_ids) == {*required(ids), *more, 7}
+
+
+@given(PARTS)
+def test_ids_are_written_as_the_ranges_that_they_make(parts: list[int | range]) -> None:
+    ids = IdList.of(parts)
+    written = read_ids(",".join(in_ranges(ids)))
+    assert set(IdList.of(written)) == set(ids)
+    assert len(written) <= len(parts)
+    said = read_ids(",".join(in_words(ids)))
+    assert set(IdList.of(said)) == set(ids)

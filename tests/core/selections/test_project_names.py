@@ -8,7 +8,7 @@ import pytest
 
 from asynccvat.core.models import Project
 from asynccvat.core.selections.project_names import ambiguous, named, unknown, with_name
-from asynccvat.core.selections.selection import JobSelection, Selection
+from asynccvat.core.selections.selection import JobSelection, ProjectSelection, Selection
 from asynccvat.errors import ConfigError
 
 STREET, HARBOUR, SECOND = (
@@ -18,7 +18,7 @@ STREET, HARBOUR, SECOND = (
 )
 
 
-@pytest.mark.parametrize("kind", [Selection, JobSelection])
+@pytest.mark.parametrize("kind", [Selection, ProjectSelection, JobSelection])
 def test_projects_given_by_ids_are_the_same_as_project_ids(kind: Any) -> None:
     assert kind(projects=[5, "6"]) == kind(project_ids=(5, 6))
     assert kind(projects=["Street", 5, 5, "Street"], project_ids=[7]) == kind(
@@ -26,11 +26,15 @@ def test_projects_given_by_ids_are_the_same_as_project_ids(kind: Any) -> None:
     )
     assert kind(projects=[]) == kind(project_ids=())
     assert list(kind(projects=[]).queries()) == []
+
+
+@pytest.mark.parametrize("kind", [Selection, JobSelection])
+def test_a_selection_of_projects_says_which_tasks(kind: Any) -> None:
     assert kind(projects=["Street"]).says_which
     assert not kind().says_which
 
 
-@pytest.mark.parametrize("kind", [Selection, JobSelection])
+@pytest.mark.parametrize("kind", [Selection, ProjectSelection, JobSelection])
 def test_the_ids_of_named_projects_join_the_others(kind: Any) -> None:
     selection = kind(projects=["Street", 6], assignee="ann").in_projects([5, 6])
     assert selection == kind(project_ids=(6, 5), assignee="ann")
@@ -51,6 +55,13 @@ def test_a_name_is_exact() -> None:
     )
     assert unknown("street", projects, "http://cvat").endswith("Did you mean 'Street'?")
     assert unknown("xyz", projects, "http://cvat").endswith("shows which there are.")
+    assert "`asynccvat list-projects --name 'Str*'`" in unknown("Str*", projects, "http://cvat")
+
+
+def test_ids_in_place_of_a_name_are_answered_with_the_option_for_ids() -> None:
+    hint = "Give several ids as --project-id 5,6-9."
+    assert unknown("5,6-9", [STREET], "http://cvat", several=True).endswith(hint)
+    assert not unknown("5,6-9", [STREET], "http://cvat").endswith(hint)
 
 
 def test_one_query_asks_for_many_names() -> None:

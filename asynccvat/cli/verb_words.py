@@ -1,0 +1,35 @@
+"""Say what a command counts and does, where its words differ from those of most commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class VerbWords:
+    """The words of one command.
+
+    Attributes:
+        noun: What each outcome is about. None for the outcomes' target.
+        before: What the command does before it has a plan. None for the listing of its targets.
+        moves_bytes: Whether bytes pass through this machine.
+    """
+
+    noun: str | None = None
+    before: str | None = None
+    moves_bytes: bool = True
+
+
+_OTHERS = {
+    "create": VerbWords(before="checking the files"),
+    "delete": VerbWords(moves_bytes=False),
+    "export-to-cloud": VerbWords(moves_bytes=False),
+    "import-dataset": VerbWords("dataset", "checking the datasets"),
+    "restore": VerbWords(before="reading the backups"),
+    "upload": VerbWords(before="reading the files, and listing tasks"),
+}
+
+
+def words_of(command: str) -> VerbWords:
+    """Return the words of a command, by its name on the command line or in a run file."""
+    return _OTHERS.get(command.replace("_", "-"), VerbWords())
