@@ -161,9 +161,7 @@ def _step(edge: int, x: int, slope: float, high: int) -> int:
     def before(step: int) -> bool:
         return (int(x + slope * step + 0.5) <= edge) == is_rising
 
-    step = min(max(int((edge + 0.5 - x) / slope), 0), high - 1)
-    while step > 0 and not before(step):
-        step -= 1
+    step = max(min(int((edge + 0.5 - x) / slope), high) - 2, 0)  # a little too early
     while before(step + 1):
         step += 1
     return step

@@ -71,13 +71,8 @@ def test_a_mask_keeps_its_pixels(mask: tuple[list[list[int]], int, int, int, int
     rows, left, top, width, height = mask
     wide, high = len(rows[0]), len(rows)
     inside = [(left + x, top + y) for y in range(high) for x in range(wide) if rows[y][x]]
-    points = [
-        *runs_of([bit for row in rows for bit in row]),
-        left,
-        top,
-        left + wide - 1,
-        top + high - 1,
-    ]
+    corners = (left, top, left + wide - 1, top + high - 1)
+    points = [*runs_of([bit for row in rows for bit in row]), *corners]
     found = coco_mask(points, width, height)
     image = [int((x, y) in inside) for x in range(width) for y in range(height)]
     assert found.counts == runs_of(image)
