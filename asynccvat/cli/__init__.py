@@ -20,6 +20,7 @@ from asynccvat.cli import exit_codes, output
 from asynccvat.cli.command import Invocation, set_signature
 from asynccvat.cli.commands.backup import backup
 from asynccvat.cli.commands.backups import backups
+from asynccvat.cli.commands.convert import convert
 from asynccvat.cli.commands.copy import copy
 from asynccvat.cli.commands.create import create
 from asynccvat.cli.commands.delete import delete
@@ -102,6 +103,7 @@ _COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
         "download": download,
         "backup": backup,
         "export-to-cloud": export_to_cloud,
+        "convert": convert,
     },
     "Put on the server": {
         "upload": upload,
