@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.annotations.file_counts import FileCounts
-from asynccvat.core.specs import CVAT_IMAGES, CVAT_VIDEO
+from asynccvat.core.specs import CVAT_IMAGES, CVAT_JSON, CVAT_VIDEO
 
 DATUMARO = "Datumaro 1.0"
 
@@ -74,6 +74,7 @@ def _capacity(name: str, types: frozenset[str], *carried: str) -> FormatCapacity
 _CVAT = _capacity("CVAT 1.1", _EVERY_TYPE, "tracks", "tags", "attributes", "groups")
 _CVAT_IMAGES = _capacity(CVAT_IMAGES, _EVERY_TYPE, "tags", "attributes", "groups")
 _CVAT_VIDEO = _capacity(CVAT_VIDEO, _EVERY_TYPE, "only tracks", "attributes", "groups")
+_CVAT_JSON = _capacity(CVAT_JSON, _EVERY_TYPE, "tracks", "tags", "attributes", "groups")
 _FORMATS: Mapping[str, FormatCapacity] = {
     one.format: one
     for one in (
@@ -120,6 +121,8 @@ def capacity_of(importer: str, held: FileCounts | None) -> FormatCapacity:
         importer: The importer's name.
         held: What the file holds, None if it cannot be counted.
     """
+    if importer == CVAT_JSON:
+        return _CVAT_JSON
     if importer.startswith("CVAT "):
         if held is None:
             return _CVAT
