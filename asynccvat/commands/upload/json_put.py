@@ -132,8 +132,8 @@ def put_uncertain(error: AsyncCvatError, task_id: int, shown: Path) -> ImportUnc
     )
 
 
-def put_refused(error: ResponseError, task_id: int, shown: Path) -> AsyncCvatError:
-    """Return the error for annotations that the server does not take."""
+def put_refused(error: ResponseError, task_id: int, shown: Path) -> UploadError | None:
+    """Return the error for annotations of other labels; None if they were refused otherwise."""
     if error.status == 400 and ("label_id" in error.detail or "spec_id" in error.detail):
         return UploadError(
             f"cannot upload {str(shown)!r} to task {task_id}: the server answered 400, "
@@ -142,4 +142,4 @@ def put_refused(error: ResponseError, task_id: int, shown: Path) -> AsyncCvatErr
             task_id=task_id,
             step="upload",
         )
-    return error
+    return None

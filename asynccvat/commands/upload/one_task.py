@@ -265,7 +265,10 @@ class TaskUploader:
                 # about.
                 after = await shielded(replacing)
             except ResponseError as error:
-                raise put_refused(error, task_id, file.shown) from error
+                refused = put_refused(error, task_id, file.shown)
+                if refused is None:
+                    raise
+                raise refused from error
             except AsyncCvatError as error:
                 await replacement.explain(error)
                 raise

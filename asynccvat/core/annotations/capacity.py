@@ -13,8 +13,6 @@ from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.annotations.file_counts import FileCounts
 from asynccvat.core.specs import CVAT_IMAGES, CVAT_JSON, CVAT_VIDEO
 
-DATUMARO = "Datumaro 1.0"
-
 _EVERY_TYPE = frozenset(
     {
         "cuboid",
@@ -83,7 +81,7 @@ _FORMATS: Mapping[str, FormatCapacity] = {
         _capacity("COCO 1.0", _BOXES_AND_POLYGONS | {"mask"}, "tracks", "attributes"),
         _capacity("COCO Keypoints 1.0", frozenset({"skeleton"}), "tracks", "attributes"),
         # CVAT dissolves a group that has one member on a frame.
-        _capacity(DATUMARO, _EVERY_TYPE, "tracks", "tags", "attributes"),
+        _capacity("Datumaro 1.0", _EVERY_TYPE, "tracks", "tags", "attributes"),
         _capacity("Datumaro 3D 1.0", frozenset({"cuboid"}), "tracks", "tags", "attributes"),
         _capacity("ICDAR Localization 1.0", _BOXES_AND_POLYGONS, "attributes"),
         _capacity("ICDAR Recognition 1.0", _NONE, "tags", "attributes"),
@@ -142,11 +140,11 @@ def export_keeps_tracks(exporter: str) -> bool:
     return found is None or found.tracks
 
 
-def better_format(existing: AnnotationCounts) -> str | None:
-    """Return the name of an export format that carries what a task has, None if none does."""
+def better_format(existing: AnnotationCounts) -> str:
+    """Return the name of a format of mirrors that carries what a task has."""
     if not existing.tracks:
         return CVAT_IMAGES
     # A mask stays a shape in the flavour for videos, too.
     if existing.shapes == existing.masks and not existing.tags:
         return CVAT_VIDEO
-    return None if existing.grouped else DATUMARO
+    return CVAT_JSON
