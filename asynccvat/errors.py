@@ -289,6 +289,10 @@ class AnnotationFileError(UploadError):
     """A file is missing, or is not what its format needs. Nothing was imported."""
 
 
+class ForeignAnnotationsError(UploadError):
+    """Annotations of one task do not fit another: it lacks a label, an attribute or a frame."""
+
+
 class TaskChangedError(UploadError):
     """The task changed since it was mirrored, and the upload was only for that state."""
 

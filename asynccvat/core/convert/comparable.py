@@ -1,4 +1,4 @@
-"""Compare a converted `annotations.xml` with the server's own, but for what the JSON lacks.
+"""Compare a converted `annotations.xml` with the server's own, except for what the JSON lacks.
 
 The JSON of the API does not say:
 

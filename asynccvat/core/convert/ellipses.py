@@ -142,7 +142,7 @@ class _Drawing:
             x += step
 
     def fill(self, outline: Sequence[Point]) -> None:
-        """Cover what lies within a convex polygon, row by row."""
+        """Fill a convex polygon row by row."""
         top = min(range(len(outline)), key=lambda place: outline[place][1])
         first = (outline[top][1] + _HALF) >> _SHIFT
         last = min((max(y for _, y in outline) + _HALF) >> _SHIFT, self.height - 1)

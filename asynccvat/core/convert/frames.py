@@ -6,16 +6,12 @@ Source: `CommonData` in `cvat/apps/dataset_manager/bindings.py` of CVAT, and the
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from asynccvat.core.convert.interpolation import TrackedShape, tracked_shapes
-from asynccvat.core.convert.task_json import Shape, Tag, TaskJson, inexact
-
-_STEP: Final = re.compile(r"step\s*=\s*([1-9]\d*)")
+from asynccvat.core.convert.task_json import Shape, Tag, TaskJson, inexact, step_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +44,7 @@ class AnnotatedFrame:
 
 def frame_step(source: TaskJson) -> int:
     """Return how far apart the frames of the task are in its media."""
-    found = _STEP.search(source.media.frame_filter or "")
-    return int(found[1]) if found else 1
+    return step_of(source.media.frame_filter)
 
 
 def exported_frames(source: TaskJson) -> list[Frame]:

@@ -85,6 +85,6 @@ def rounded(points: Iterable[float]) -> list[float]:
 
 
 def rounded_box(points: tuple[float, ...]) -> list[float]:
-    """Return left, top, right and bottom of a rectangle, rounded likewise."""
+    """Round left, top, right and bottom of a rectangle as Datumaro does."""
     left, top, right, bottom = points
     return rounded((left, top, left + (right - left), top + (bottom - top)))

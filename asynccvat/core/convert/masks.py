@@ -134,8 +134,8 @@ _Corner = tuple[int, int]
 def _crossings(start: _Corner, end: _Corner, width: int) -> Iterator[tuple[int, int]]:
     """Yield where a side crosses the middle of a column: the column, and y in fine pixels.
 
-    The middle lies between the third and the fourth of five fine columns. Of the two fine points
-    beside it, the upper one counts.
+    The middle lies between the third and the fourth of five fine columns. The upper one of the two
+    fine points beside it counts.
     """
     (x1, y1), (x2, y2) = min(start, end), max(start, end)
     wide, high = x2 - x1, abs(y2 - y1)
@@ -161,9 +161,7 @@ def _step(edge: int, x: int, slope: float, high: int) -> int:
     def before(step: int) -> bool:
         return (int(x + slope * step + 0.5) <= edge) == is_rising
 
-    step = min(max(int((edge + 0.5 - x) / slope), 0), high - 1)
-    while step > 0 and not before(step):
-        step -= 1
+    step = max(min(int((edge + 0.5 - x) / slope), high) - 2, 0)  # a little too early
     while before(step + 1):
         step += 1
     return step

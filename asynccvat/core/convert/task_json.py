@@ -6,6 +6,7 @@ server exports. `formats` makes files of what was read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
+from asynccvat.core.annotations import json_files
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import InexactConversionError
 
@@ -183,13 +185,13 @@ class Media(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TASK_FILES: Final = (
-    "task.json",
-    "labels.json",
-    "jobs.json",
-    "frames.json",
-    "annotations.json",
+    json_files.TASK,
+    json_files.LABELS,
+    json_files.JOBS,
+    json_files.FRAMES,
+    json_files.ANNOTATIONS,
 )
-"""The files of one task in a mirror of JSON."""
+"""The files of one task in a mirror of JSON that conversions need."""
 
 _TASK: Final = msgspec.json.Decoder(Task)
 _LABELS: Final = msgspec.json.Decoder(tuple[Label, ...])
@@ -212,7 +214,7 @@ class TaskJson:
 
     @cached_property
     def all_labels(self) -> tuple[tuple[Label, Label | None], ...]:
-        """Each label with its skeleton, None for a label of its own, ordered by id as in CVAT."""
+        """Each label by id, with the skeleton of which it is a point, or None."""
         pairs = [
             (label, parent)
             for top in self.labels
@@ -271,11 +273,11 @@ def read_task_json(files: Mapping[str, bytes]) -> TaskJson:
     if missing:
         raise inexact(f"{missing[0]} is missing")
     return TaskJson(
-        task=_decode(_TASK, "task.json", files),
-        labels=_decode(_LABELS, "labels.json", files),
-        jobs=_decode(_JOBS, "jobs.json", files),
-        media=_decode(_MEDIA, "frames.json", files),
-        annotations=_decode(_ANNOTATIONS, "annotations.json", files),
+        task=_decode(_TASK, json_files.TASK, files),
+        labels=_decode(_LABELS, json_files.LABELS, files),
+        jobs=_decode(_JOBS, json_files.JOBS, files),
+        media=_decode(_MEDIA, json_files.FRAMES, files),
+        annotations=_decode(_ANNOTATIONS, json_files.ANNOTATIONS, files),
     )
 
 
@@ -291,6 +293,15 @@ def inexact(why: str) -> InexactConversionError:
     return InexactConversionError(
         f"cannot convert the task exactly: {why}. Export it from the server instead.", reason=why
     )
+
+
+_STEP: Final = re.compile(r"step\s*=\s*([1-9]\d*)")
+
+
+def step_of(frame_filter: str | None) -> int:
+    """Return every how many frames of the media one is in the task, such as 2 for `step=2`."""
+    found = _STEP.search(frame_filter or "")
+    return int(found[1]) if found else 1
 
 
 def _uses(annotations: Annotations) -> Iterator[tuple[int, tuple[AttributeValue, ...]]]:

@@ -129,7 +129,7 @@ class AnnotationCollector:
             if known in self._frames:
                 return self._frames[known]
         try:
-            index = int(name if number is None else number)
+            index = self._task.frame_index(int(name if number is None else number))
         except (TypeError, ValueError):
             index = -1
         if not 0 <= index < (self._task.size or 0):

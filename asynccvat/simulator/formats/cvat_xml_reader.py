@@ -19,6 +19,7 @@ from asynccvat.simulator.formats.collector import (
     ParsedShape,
 )
 from asynccvat.simulator.world.annotations import ShapeType
+from asynccvat.simulator.world.tasks import Task
 
 _TYPES: Final[dict[str, ShapeType]] = {
     "box": "rectangle",
@@ -100,7 +101,7 @@ def _read_image(image: ET.Element, collector: AnnotationCollector) -> None:
 
 def _read_track(track: ET.Element, collector: AnnotationCollector) -> None:
     keyframes = [
-        _keyframe(element)
+        _keyframe(element, collector.task)
         for element in track
         if element.tag in _TYPES and element.attrib["keyframe"] == "1"
     ]
@@ -112,12 +113,12 @@ def _read_track(track: ET.Element, collector: AnnotationCollector) -> None:
     collector.add_track(label, keyframes, _group(track))
 
 
-def _keyframe(element: ET.Element) -> ParsedKeyframe:
+def _keyframe(element: ET.Element, task: Task) -> ParsedKeyframe:
     shape = _shape(element)
     outside = element.attrib.get("outside", "0") == "1"
     if shape.elements:  # a skeleton is outside where all its elements are
         outside = all(one.outside for one in shape.elements)
-    return ParsedKeyframe(int(element.attrib["frame"]), outside, shape)
+    return ParsedKeyframe(task.frame_index(int(element.attrib["frame"])), outside, shape)
 
 
 def _shape(element: ET.Element) -> ParsedShape:

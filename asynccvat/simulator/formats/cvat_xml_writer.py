@@ -77,26 +77,43 @@ def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> st
     """
     lines = [*_cvat_head(source)]
     number = 0
-    for start, task, track in _tracks(frames):
-        lines += _track(track, number, start, task.size or 0)
+    for first, track in _tracks(frames):
+        lines += _track(track, number, first)
         number += 1
-    for one in frames:
-        for shape in one.shapes:
-            if shape.track_id is None:
-                lines += _short_track(shape, number, one.frame.index, len(frames))
-                number += 1
+    is_only = source.project is None
+    last = _last_frame(source.tasks[0]) if is_only else len(frames) - 1
+    for one, shape in _shapes_without_track(frames):
+        lines += _short_track(shape, number, one, last)
+        number += 1
     return "\n".join([*lines, "</annotations>", ""])
 
 
-def _tracks(frames: Sequence[AnnotatedFrame]) -> Iterator[tuple[int, Task, Track]]:
-    """Yield all tracks, each with the number of its task's first frame, and the task."""
+def _tracks(frames: Sequence[AnnotatedFrame]) -> Iterator[tuple[AnnotatedFrame, Track]]:
+    """Yield all tracks, each with a frame of its task."""
     for _, of_task in groupby(frames, key=lambda one: one.task.id):
         first = next(of_task)
         for track in first.task.annotations().tracks:
-            yield first.frame.index, first.task, track
+            yield first, track
 
 
-def _track(track: Track, number: int, start: int, frame_count: int) -> Iterator[str]:
+def _shapes_without_track(
+    frames: Sequence[AnnotatedFrame],
+) -> Iterator[tuple[AnnotatedFrame, Shape]]:
+    """Yield the shapes that no track has, in the order in which the server keeps them."""
+    for _, of_task in groupby(frames, key=lambda one: one.task.id):
+        by_id = {
+            shape.id: (one, shape)
+            for one in of_task
+            for shape in one.shapes
+            if shape.track_id is None
+        }
+        first, _ = next(iter(by_id.values()), (None, None))
+        if first is not None:
+            kept = first.task.annotations().shapes
+            yield from (by_id[shape.id] for shape in kept if shape.id in by_id)
+
+
+def _track(track: Track, number: int, where: AnnotatedFrame) -> Iterator[str]:
     """Write a track: its shape on each frame on which it is visible, and where that ends."""
     yield (
         f'  <track id="{number}" label={quoteattr(track.label.name)} source="{track.source}"'
@@ -105,24 +122,29 @@ def _track(track: Track, number: int, start: int, frame_count: int) -> Iterator[
     rows: dict[int, Shape | TrackedShape] = {
         one.frame: track.shape_on(one.frame, number) or one for one in track.shapes if one.outside
     }
-    rows |= {one.frame: one for one in track.shapes_until(frame_count, number)}
+    size = where.task.size or 0
+    rows = {frame: one for frame, one in rows.items() if frame < size}
+    rows |= {one.frame: one for one in track.shapes_until(size, number)}
     for frame, shape in sorted(rows.items()):
-        values = dict((*track.attributes, *shape.attributes))
-        attributes = tuple((one, values[one]) for one in track.label.attributes if one in values)
+        attributes = shape.attributes
+        if isinstance(shape, TrackedShape):
+            attributes = (*attributes, *track.attributes)
         outside = shape.outside
         keyframe = shape.keyframe if isinstance(shape, Shape) else True
-        yield from _tracked(shape, start + frame, outside, attributes, keyframe=keyframe)
+        shown = where.first + frame * where.step
+        yield from _tracked(shape, shown, outside, attributes, keyframe=keyframe)
     yield "  </track>"
 
 
-def _short_track(shape: Shape, number: int, frame: int, frame_count: int) -> Iterator[str]:
+def _short_track(shape: Shape, number: int, where: AnnotatedFrame, last: int) -> Iterator[str]:
+    frame = where.frame.index
     yield (
         f'  <track id="{number}" label={quoteattr(shape.label.name)} source="{shape.source}"'
         f"{_xml_group(shape.group)}>"
     )
     yield from _tracked(shape, frame, False, shape.attributes)
-    if frame + 1 < frame_count - 1:  # seen: it does not end on the last frame
-        yield from _tracked(shape, frame + 1, True, shape.attributes)
+    if frame + where.step < last:  # seen: it does not end on the last frame
+        yield from _tracked(shape, frame + where.step, True, shape.attributes)
     yield "  </track>"
 
 
@@ -139,7 +161,6 @@ def _tracked(
         elements = shape.elements if isinstance(shape, Shape) else ()
         keyframe = keyframe or any(one.keyframe for one in elements)
         yield f'    <skeleton frame="{frame}" keyframe="{keyframe:d}" z_order="{shape.z_order}">'
-        yield from _xml_attributes(attributes)
         for one in elements:
             name, shown = _XML_ELEMENTS[one.type], outside or one.outside
             is_key = keyframe if one.track_id is None else one.keyframe
@@ -149,6 +170,7 @@ def _tracked(
             )
             yield from _xml_attributes(one.attributes, 8)
             yield f"      </{name}>"
+        yield from _xml_attributes(attributes)
         yield "    </skeleton>"
         return
     yield (
@@ -280,9 +302,9 @@ def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
         ("created", task.created_date),
         ("updated", task.updated_date),
         ("subset", task.subset or "default"),
-        ("start_frame", 0),
-        ("stop_frame", (task.size or 1) - 1),
-        ("frame_filter", ""),
+        ("start_frame", task.frame_number(0)),
+        ("stop_frame", _last_frame(task)),
+        ("frame_filter", "" if task.media is None else task.media.frame_filter),
     )
     yield f"{margin}  <segments>"
     for job in task.jobs():
@@ -311,8 +333,13 @@ def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
         yield f"{margin}  <original_size>"
         yield from _xml_texts(indent + 4, ("width", first.width), ("height", first.height))
         yield f"{margin}  </original_size>"
-        yield from _xml_texts(indent + 2, ("source", task.media.video))
+        yield from _xml_texts(indent + 2, ("source", task.media.video.rpartition("/")[2]))
     yield f"{margin}</task>"
+
+
+def _last_frame(task: Task) -> int:
+    """Return the last frame of the media that the task may have."""
+    return (task.size or 1) - 1 if task.media is None else task.media.stop_frame
 
 
 def _xml_label(label: Label, parent: str = "") -> Iterator[str]:

@@ -15,12 +15,23 @@ from asynccvat.simulator.world.tasks import Task
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedFrame:
-    """One frame of an export with its annotations, shapes from back to front."""
+    """One frame of an export with its annotations, shapes from back to front.
+
+    Attributes:
+        task: Its task.
+        frame: The frame; its index is its number in the export.
+        shapes: The shapes on it.
+        tags: The tags on it.
+        first: The number of the task's first frame in the export.
+        step: How far apart the numbers of the task's frames are.
+    """
 
     task: Task
     frame: Frame
     shapes: tuple[Shape, ...]
     tags: tuple[Tag, ...]
+    first: int = 0
+    step: int = 1
 
     @property
     def subset(self) -> str:
@@ -34,7 +45,9 @@ class AnnotatedFrame:
 
 
 def annotated_frames(tasks: Sequence[Task], dimension: str = "2d") -> list[AnnotatedFrame]:
-    """Return the frames of all tasks, numbered consecutively, with unique names.
+    """Return the frames of all tasks with unique names.
+
+    Those of one task are numbered as in its media, those of several consecutively.
 
     A format of another dimension than the task's holds none of its annotations, as seen on 2.64.
     """
@@ -51,13 +64,16 @@ def annotated_frames(tasks: Sequence[Task], dimension: str = "2d") -> list[Annot
                 shapes[shape.frame].append(shape)
         for tag in annotations.tags:
             tags[tag.frame].append(tag)
+        is_only = len(tasks) == 1
+        first = task.frame_number(0) if is_only else len(annotated)
+        step = task.frame_number(1) - first if is_only else 1
         for frame in task.exported_frames():
             name = _unique_name(frame.name, taken)
             back_to_front = tuple(sorted(shapes[frame.index], key=lambda shape: shape.z_order))
-            numbered = replace(frame, index=len(annotated), name=name)
-            annotated.append(
-                AnnotatedFrame(task, numbered, back_to_front, tuple(tags[frame.index]))
-            )
+            number = task.frame_number(frame.index) if is_only else len(annotated)
+            numbered = replace(frame, index=number, name=name)
+            here = tuple(tags[frame.index])
+            annotated.append(AnnotatedFrame(task, numbered, back_to_front, here, first, step))
     return annotated
 
 

@@ -204,7 +204,6 @@ class Track:
         return None
 
     def _shape(self, seen: TrackedShape, frame: int, track_id: int) -> Shape:
-        values = dict((*self.attributes, *seen.attributes))
         return Shape(
             id=seen.id,
             type=seen.type,
@@ -213,7 +212,7 @@ class Track:
             points=seen.points,
             occluded=seen.occluded,
             z_order=seen.z_order,
-            attributes=tuple((one, values[one]) for one in self.label.attributes if one in values),
+            attributes=(*seen.attributes, *self.attributes),
             rotation=seen.rotation,
             group=self.group,
             source=self.source,

@@ -6,11 +6,14 @@ uploaded files, and `queues.uploads` holds them.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from asynccvat.simulator.world.content import Frame
+
+_STEP: Final = re.compile(r"step\s*=\s*([1-9]\d*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +74,9 @@ class TaskMedia:
     frame_filter: str = ""
     storage: Literal["local", "cloud_storage", "share"] = "local"
     cloud_storage_id: int | None = None
+
+    @property
+    def step(self) -> int:
+        """Every how many frames of the originals one is used."""
+        found = _STEP.search(self.frame_filter)
+        return int(found[1]) if found else 1

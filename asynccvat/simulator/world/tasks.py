@@ -195,6 +195,17 @@ class Task:
             for index in range(self.size or 0)
         )
 
+    def frame_number(self, index: int) -> int:
+        """Return the number of a frame in the media, by which CVAT's exports call it."""
+        return index if self.media is None else self.media.start_frame + index * self.media.step
+
+    def frame_index(self, number: int) -> int:
+        """Return which frame of the task has a number in the media; -1 if none has."""
+        if self.media is None:
+            return number
+        index, between = divmod(number - self.media.start_frame, self.media.step)
+        return -1 if between else index
+
     def exported_frames(self) -> tuple[Frame, ...]:
         """Return the images that exports hold."""
         deleted = frozenset(self.deleted_frames)
