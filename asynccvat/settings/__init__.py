@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from asynccvat.core.wire.urls import PageUrl
 from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings
-from asynccvat.settings.saved_choice import saved_servers
+from asynccvat.settings.saved_choice import read_gateway, saved_servers
 from asynccvat.settings.sides import load_side
 from asynccvat.settings.values import SettingValue
 
@@ -19,5 +19,6 @@ __all__ = [
     "Settings",
     "load_settings",
     "load_side",
+    "read_gateway",
     "saved_servers",
 ]

@@ -135,8 +135,8 @@ def load_settings(
     - User, token and server: the default login gives server and token.
     - The server alone: `cvat-cli config default-server` gives it, or else the default login.
 
-    A login also gives the organization and the certificates that it was made with, for its server
-    only, where no other place names them.
+    A login also gives the organization, the certificates, the headers and the proxy that it was
+    made with, for its server only, where no other place names them.
 
     With a `destination`, its own `server.yaml` goes before the files of `DEFAULT_FILES`. And if no
     place names a server, the login for the server of its tasks goes before the default one.
@@ -212,7 +212,7 @@ def load_settings(
     chosen: Profile | SettingValue | None = None
     if profile is not None:
         chosen = named_profile(profile, places, given)
-        given |= chosen.access
+        given = chosen.access | given
     file, found = _config_file(config, variables, directory or Path(), destination)
     of_file, warnings = _of_file(file)
     layers = [

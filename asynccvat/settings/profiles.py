@@ -20,7 +20,13 @@ from typing import Any
 
 import platformdirs
 
-from asynccvat.core.logins import SavedLogin, with_profile, without_profile
+from asynccvat.core.login_secrets import (
+    LoginSecrets,
+    gateway_of,
+    with_profile,
+    without_profile,
+)
+from asynccvat.core.logins import SavedLogin
 from asynccvat.core.wire.urls import same_server
 from asynccvat.errors import ConfigError
 from asynccvat.settings.private_files import write_private
@@ -36,20 +42,21 @@ class Profile:
 
     Attributes:
         server: The server's address.
-        read_token: Returns the token. Blocks.
+        read_secrets: Returns the token, and what a gateway before the server wants, as settings.
+            Blocks.
         more: Other settings that were saved with it, for its server only.
         login: What is known of the login that saved it; None for a profile of CVAT's own tools.
     """
 
     server: SettingValue
-    read_token: Callable[[], SettingValue]
+    read_secrets: Callable[[], Mapping[str, SettingValue]]
     more: Mapping[str, SettingValue] = field(default_factory=dict)
     login: SavedLogin | None = None
 
     @property
     def access(self) -> dict[str, SettingValue]:
-        """Server and token as settings. Blocks."""
-        return {"url": self.server, "token": self.read_token()}
+        """The server and the secrets for it, as settings. Blocks."""
+        return {"url": self.server, **self.read_secrets()}
 
     @property
     def settings(self) -> dict[str, SettingValue]:
@@ -183,14 +190,16 @@ def read_document(path: Path) -> dict[str, Any] | None:
     return _document(path, content)
 
 
-def write_profile(path: Path, name: str, *, server: str, token: str, created: datetime) -> None:
+def write_profile(
+    path: Path, name: str, *, server: str, secrets: LoginSecrets, created: datetime
+) -> None:
     """Add a profile, or replace the one of its name. All others stay. Blocks.
 
     Raises:
         ConfigError: The file cannot be used as it is, or cannot be written.
     """
     document = read_document(path) or {}
-    new = with_profile(document, name, server=server, token=token, created=created)
+    new = with_profile(document, name, server=server, secrets=secrets, created=created)
     write_private(path, _encoded(new))
 
 
@@ -266,7 +275,25 @@ def _profile(path: Path, name: str, entry: object) -> Profile:
         return SettingValue(text, f"{path}, profile {name!r}")
 
     server, token = value("server"), value("token")
-    return Profile(SettingValue(_with_scheme(server.text), server.place), lambda: token)
+    gateway = gateway_of(entry) if isinstance(entry, dict) else None
+    if gateway is None:
+        raise ConfigError(
+            f"{path}: the headers or the proxy of the profile {name!r} are damaged. Save it again "
+            f"with `asynccvat login --name {name}`."
+        )
+    secrets = secret_settings(LoginSecrets(token.text, gateway), token.place)
+    return Profile(SettingValue(_with_scheme(server.text), server.place), lambda: secrets)
+
+
+def secret_settings(secrets: LoginSecrets, place: str) -> dict[str, SettingValue]:
+    """Return secrets as settings, each with the place that it comes from."""
+    found = {"token": SettingValue(secrets.token, place)}
+    if secrets.gateway.headers:
+        lines = (f"{name}: {value}" for name, value in secrets.gateway.headers.items())
+        found["headers"] = SettingValue("\n".join(lines), place)
+    if secrets.gateway.proxy is not None:
+        found["proxy"] = SettingValue(secrets.gateway.proxy, place)
+    return found
 
 
 def _with_scheme(server: str) -> str:

@@ -16,6 +16,7 @@ from asynccvat.settings.destinations import recorded_server
 from asynccvat.settings.values import CREDENTIALS, FLAGS, Layer, SettingValue
 
 if TYPE_CHECKING:
+    from asynccvat.core.logins import SavedLogin
     from asynccvat.settings.profiles import Profile, Profiles
 
 
@@ -57,6 +58,19 @@ def saved_servers(profiles: Path | None = None) -> dict[str, str]:
     """
     saved = Saved(profiles, None).read().saved
     return {name: profile.server.text for name, profile in saved.items()}
+
+
+def read_gateway(login: SavedLogin) -> Layer:
+    """Return what a gateway before the server of a login wants: headers and a proxy. Blocks.
+
+    Raises:
+        ConfigError: A file or the keyring cannot be read.
+    """
+    if not login.headers and login.proxy is None:
+        return {}
+    profile = Saved(None, None).read().saved.get(login.name)
+    secrets = {} if profile is None or profile.login != login else profile.read_secrets()
+    return {name: value for name, value in secrets.items() if name != "token"}
 
 
 def named_profile(name: str, places: Saved, given: Layer) -> Profile:
@@ -101,8 +115,7 @@ def saved_layer(chosen: Profile | SettingValue | None, above: Sequence[Layer]) -
         return {"url": chosen}
     if any("url" in layer for layer in above):
         # The server's address stays as it was written above.
-        token = {} if any("token" in layer for layer in above) else {"token": chosen.read_token()}
-        return token | dict(chosen.more)
+        return {**chosen.read_secrets(), **chosen.more}
     return chosen.settings
 
 
