@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asynccvat.cli import output
 from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
+from asynccvat.cli.typed import FLAGS_OF_IDS
 from asynccvat.cli.verb_words import VerbWords
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _group(group: FailureGroup) -> str:
 def _retrying(typed: TypedCommand, *groups: FailureGroup) -> str | None:
     """Return the command for what failed in these groups; None if ids do not choose just that."""
     targets = {group.target for group in groups}
-    flag = {"task": "-t", "project": "--project-id"}.get(targets.pop()) if groups else None
+    flag = FLAGS_OF_IDS.get(targets.pop()) if groups else None
     if flag is None or targets or not all(one.task_id for each in groups for one in each.outcomes):
         return None
     ids = dict.fromkeys(id_ for group in groups for id_ in group.ids)

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asynccvat.core.texts import printable
-from asynccvat.reports.failures import failure_groups, failure_of
+from asynccvat.reports.failures import (
+    FailureGroup,
+    failure_groups,
+    failure_of,
+    retry_all,
+    retry_command,
+)
 from asynccvat.reports.series import Series, series_of
 from asynccvat.reports.timeline import Phase, TaskLine, Timeline
 
@@ -37,6 +43,7 @@ def document(timeline: Timeline, started_at: str) -> dict[str, Any]:
     """
     lines = timeline.lines
     shown = lines_shown(lines)
+    groups = failure_groups(lines)
     return {
         "head": _head(timeline, started_at),
         "settings": [[_text(name), _text(value)] for name, value in _settings(timeline.begun)],
@@ -47,7 +54,8 @@ def document(timeline: Timeline, started_at: str) -> dict[str, Any]:
         "phases": _phase_totals(lines),
         "estimated": timeline.estimated,
         "work": sorted(timeline.work),
-        "failures": _failures(lines),
+        "failures": [_failure(group, timeline.begun) for group in groups],
+        "retryAll": _command(retry_all(timeline.begun, groups)),
         "table": _table(lines),
         "lines": {
             "all": len(shown) == sum(bool(line.spans) for line in lines),
@@ -146,16 +154,19 @@ def _phase_totals(lines: Sequence[TaskLine]) -> dict[str, float]:
     return {phase: round(seconds, 3) for phase, seconds in totals.items() if seconds}
 
 
-def _failures(lines: Sequence[TaskLine]) -> list[dict[str, Any]]:
-    return [
-        {
-            "error": _text(group.error),
-            "message": _text(group.message, _MESSAGE),
-            "count": len(group.lines),
-            "ids": [line.id for line in group.lines[:_IDS_OF_A_GROUP]],
-        }
-        for group in failure_groups(lines)
-    ]
+def _failure(group: FailureGroup, begun: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "error": _text(group.error),
+        "message": _text(group.message, _MESSAGE),
+        "count": len(group.lines),
+        "ids": [line.id for line in group.lines[:_IDS_OF_A_GROUP]],
+        "retry": _command(retry_command(begun, group.lines)),
+    }
+
+
+def _command(line: str) -> str:
+    """Return a command that is to be copied; "" if it cannot be shown as it is."""
+    return line if printable(line) == line and len(line) <= _MESSAGE else ""
 
 
 def _table(lines: Sequence[TaskLine]) -> dict[str, Any]:

@@ -130,13 +130,42 @@ const Head = {
       if (group.error) item.append(Report.element("b", group.error), " ");
       item.append(Report.element("span", group.message));
       if (ids.length) item.append(Report.element("p", `${data.head.noun} ${ids.join(", ")}${more > 0 ? ` and ${Format.count(more)} more` : ""}`, "ids"));
+      if (group.retry) item.append(Retry.element(group.retry));
       groups.append(item);
     }
+    Report.show("retry", Boolean(data.retryAll));
+    if (data.retryAll) document.getElementById("retry").append(Retry.element(data.retryAll));
     const list = document.getElementById("warning-list");
     Report.show("warnings", data.warnings.length > 0);
     for (const warning of data.warnings) list.append(Report.element("li", warning));
     const hidden = data.warningCount - data.warnings.length;
     if (hidden > 0) list.append(Report.element("li", `${Format.count(hidden)} more`));
+  },
+};
+
+/* Commands that retry what failed. */
+const Retry = {
+  element(command) {
+    const line = Report.element("p", "", "command");
+    const code = Report.element("code", command);
+    const copy = Report.element("button", "Copy");
+    copy.type = "button";
+    copy.setAttribute("aria-label", `Copy the command: ${command}`);
+    copy.addEventListener("click", () => Retry.copy(code, copy));
+    line.append(code, copy);
+    return line;
+  },
+
+  /* Without the clipboard, the command is selected, for the keys that copy. */
+  async copy(code, button) {
+    getSelection().selectAllChildren(code);
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
   },
 };
 

@@ -69,7 +69,18 @@ def test_a_run_with_failures_has_them_in_its_page(shell: Shell, tmp_path: Path) 
     data = data_of(tmp_path / "page.html")
     (group,) = data["failures"]
     assert (group["count"], group["ids"]) == (1, [999])
+    assert group["retry"] == "asynccvat mirror data -t 999"
+    assert group["retry"] in ended.out
     assert "failed" in data["head"]["state"]
+
+
+def test_commands_that_a_page_shows_lack_what_is_secret(
+    bare_shell: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    account = ("--url", simulated.url, "-u", "admin", "-p", simulated.password)
+    bare_shell("mirror", "data", "-t", "999", *account, "--report", "page.html")
+    (group,) = data_of(tmp_path / "page.html")["failures"]
+    assert group["retry"] == f"asynccvat mirror data --url {simulated.url} -u admin -t 999"
 
 
 def test_the_page_is_beside_the_log_by_default(shell: Shell, tmp_path: Path) -> None:

@@ -50,6 +50,71 @@ def test_the_head_says_how_the_run_ended(records: list[Record], state: str, word
     assert words in head["explanation"]
 
 
+def begun(**fields: Any) -> Record:
+    """The event of a typed command."""
+    return (0.0, "command_started", {"command": "mirror", **fields})
+
+
+RETRY = {"task": "asynccvat mirror data/ -t"}
+
+
+def test_a_failure_has_the_command_that_retries_it() -> None:
+    data = data_of(
+        [begun(again="asynccvat mirror data/", retry=RETRY), *a_mirror(9, failed=[2, 7])]
+    )
+    assert [group["retry"] for group in data["failures"]] == ["asynccvat mirror data/ -t 2,7"]
+    assert data["retryAll"] == ""
+
+
+def failed_task(id_: int, kind: str, **fields: Any) -> Record:
+    """The event of a task that failed in one way."""
+    error = {"type": kind, "message": f"it failed by {kind}"}
+    return (1.0, "task_done", {"task_id": id_, "action": "failed", "error": error, **fields})
+
+
+def test_one_command_retries_the_failures_of_several_causes() -> None:
+    some = [
+        failed_task(4, "ExportError"),
+        failed_task(5, "StoreError"),
+        failed_task(4, "StoreError"),
+    ]
+    data = data_of([begun(again="asynccvat mirror data/", retry=RETRY), *some])
+    assert data["retryAll"] == "asynccvat mirror data/ -t 4,5"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"retry": {"project": "asynccvat backup d --project-id"}},
+        {"retry": {}},
+        {"retry": "damaged"},
+        {},
+    ],
+)
+def test_failures_that_ids_do_not_choose_are_retried_by_the_whole_command(
+    known: dict[str, Any],
+) -> None:
+    data = data_of(
+        [begun(again="asynccvat upload -i data/", **known), failed_task(4, "StoreError")]
+    )
+    assert [group["retry"] for group in data["failures"]] == [""]
+    assert data["retryAll"] == "asynccvat upload -i data/"
+
+
+def test_failures_without_an_id_have_no_command_of_their_own() -> None:
+    data = data_of([begun(again="", retry=RETRY), failed_task(0, "StoreError")])
+    assert [group["retry"] for group in data["failures"]] == [""]
+    assert data["retryAll"] == ""
+
+
+def test_a_command_that_cannot_be_shown_as_it_is_is_not_shown() -> None:
+    retry = {"task": "asynccvat mirror 'two\nlines' -t"}
+    data = data_of(
+        [begun(again="asynccvat mirror " + 3000 * "x", retry=retry), *a_mirror(3, failed=[1])]
+    )
+    assert [group["retry"] for group in data["failures"]] == [""]
+
+
 def test_the_head_of_a_run_that_was_cut_short_counts_what_was_planned() -> None:
     plan = {"fetch": 40, "keep": 3, "skip": 0, "move": 1, "remove": 0, "refuse": 0, "upload": 0}
     kept = {"task_id": 99, "action": "kept", "reason": "unchanged"}

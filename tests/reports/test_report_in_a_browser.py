@@ -183,6 +183,21 @@ def test_hostile_names_are_shown_as_they_are(open_page: Callable[..., Any]) -> N
     assert page.locator("#warning-list").inner_text() == HOSTILE[0]
 
 
+def test_the_command_that_retries_failures_is_copied(open_page: Callable[..., Any]) -> None:
+    command = "asynccvat mirror 'my data/' -t"
+    begun = {
+        "command": "mirror",
+        "again": "asynccvat mirror 'my data/'",
+        "retry": {"task": command},
+    }
+    page = open_page([(0.0, "command_started", begun), *a_mirror(9, failed=[2, 7])])
+    shown = page.locator("#failures .command code")
+    assert shown.inner_text() == f"{command} 2,7"
+    page.locator("#failures .command button").click()
+    expect(page.locator("#failures .command button")).not_to_have_text("Copy")
+    assert page.evaluate("getSelection().toString()") == f"{command} 2,7"
+
+
 def test_a_click_on_a_task_shows_all_that_is_known_of_it(open_page: Callable[..., Any]) -> None:
     page = open_page(an_eventful_mirror())
     page.locator("tr.task").first.click()
