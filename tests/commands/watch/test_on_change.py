@@ -133,6 +133,7 @@ async def test_a_command_sees_the_values_and_not_the_secret(
     ("command", "message"),
     [
         (f'{sys.executable} -c "raise SystemExit(3)"', "exited with 3"),
+        (f'{sys.executable} -c "import os; os.kill(os.getpid(), 9)"', "was ended by SIGKILL"),
         ("/nowhere/program {path}", "'/nowhere/program' cannot be started: No such file"),
     ],
 )
