@@ -172,6 +172,12 @@ class RunProgress:
             self.stall, self._moved_at = None, now
 
     @property
+    def server_work(self) -> str:
+        """What the server's workers do: `exports`, `imports` or `exports and imports`."""
+        both = {"exports": self._pace.exports.begun, "imports": self._pace.imports.begun}
+        return " and ".join(work for work, begun in both.items() if begun) or "exports"
+
+    @property
     def fraction(self) -> float:
         """The share of the work that is done, from 0 to 1: tasks, and bytes of those under way."""
         if not self.total:
@@ -311,9 +317,13 @@ class RunProgress:
             case ServerPaused():
                 self._paused_until = max(self._paused_until, now + event.seconds)
             case ServerUnreachable():
+                if self.outage is None:
+                    # It is told of late: what the run seemed to wait for meanwhile was no more.
+                    self.spent.move(event.seconds, self._cause(), Cause.OUTAGE)
                 self.outage = Outage(now - event.seconds, event.wait, event.error)
             case ServerBack():
                 self.outage = None
+                self.flights.leave_out(event.seconds, now)
                 self._away += event.seconds
                 self._moved_at = now
             case _:

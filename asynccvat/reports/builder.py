@@ -13,8 +13,10 @@ from sys import intern
 from typing import Any
 
 from asynccvat.core.targets import TargetKind
+from asynccvat.progress import cause_in_words
 from asynccvat.reports.server_work import divide_stays
-from asynccvat.reports.timeline import Pause, Phase, TaskLine, Timeline
+from asynccvat.reports.timeline import Pause, Phase, TaskLine, Timeline, Wait
+from asynccvat.reports.waits import RunWaits
 
 
 class TimelineBuilder:
@@ -22,6 +24,7 @@ class TimelineBuilder:
 
     def __init__(self) -> None:
         self._timeline = Timeline()
+        self._waits = RunWaits()
         self._under_way: dict[tuple[int, str, int], TaskLine] = {}
         # What to add to the server's clock for seconds of the run, by work: a copy has two servers.
         self._clocks: dict[str, float] = {}
@@ -35,6 +38,7 @@ class TimelineBuilder:
         """
         timeline = self._timeline
         timeline.seconds = max(timeline.seconds, at)
+        self._waits.add(record, at)
         match record.get("event"):
             case "command_started":
                 timeline.begun = record
@@ -67,6 +71,11 @@ class TimelineBuilder:
             for one in timeline.pauses
         ]
         timeline.estimated += divide_stays(timeline.lines, self._clocks)
+        work = self._waits.server_work
+        timeline.waits = [
+            Wait(str(cause), cause_in_words(cause, work), seconds)
+            for cause, seconds in self._waits.seconds.items()
+        ]
         return timeline
 
     def _pause(self, start: float, end: float, why: str) -> None:

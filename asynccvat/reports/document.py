@@ -51,6 +51,7 @@ def document(timeline: Timeline, started_at: str) -> dict[str, Any]:
         "warningCount": len(timeline.warnings),
         "pauses": [[_ms(one.start), _ms(one.end), one.why] for one in timeline.pauses],
         "series": _series(series_of(timeline)),
+        "waits": [[one.cause, one.words, round(one.seconds, 3)] for one in timeline.waits],
         "phases": _phase_totals(lines),
         "estimated": timeline.estimated,
         "work": sorted(timeline.work),
@@ -72,7 +73,9 @@ def lines_shown(lines: Sequence[TaskLine]) -> list[int]:
     """
     working = [number for number, line in enumerate(lines) if line.spans]
     if len(working) > MOST_LINES:
-        slowest = heapq.nlargest(SLOWEST_LINES, working, key=lambda number: lines[number].seconds)
+        slowest = heapq.nlargest(
+            SLOWEST_LINES, working, key=lambda n: (lines[n].own_seconds, lines[n].seconds)
+        )
         failed = [number for number in working if lines[number].failed][:FAILED_LINES]
         working = list({*slowest, *failed})
     return sorted(working, key=lambda number: (lines[number].start, number))

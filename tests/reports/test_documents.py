@@ -188,3 +188,38 @@ def test_marks_that_change_how_other_text_is_shown_are_replaced(mark: str) -> No
 def test_a_very_long_name_is_cut() -> None:
     (name,) = data_of([(0.0, "task_done", outcome(1, name="x" * 5000))])["table"]["name"]
     assert len(name) == 300
+
+
+def test_the_time_of_the_run_goes_to_what_it_waited_for() -> None:
+    plan = {"fetch": 2, "keep": 0, "skip": 0, "move": 0, "remove": 0, "refuse": 0, "upload": 0}
+    first, second = {"task_id": 1}, {"task_id": 2}
+    records: list[Record] = [
+        (0.0, "run_started", {"transfers": 8, "target": "task"}),
+        (1.0, "planned", plan),
+        (1.0, "export_requested", {**first, "rq_id": "x", "created": True}),
+        (4.0, "server_unreachable", {"seconds": 0.0, "wait": 600.0, "error": "refused"}),
+        (6.0, "server_back", {"seconds": 2.0}),
+        (7.0, "export_finished", {**first, "seconds": 1.0, "ended_at": None}),
+        (7.0, "transfer_started", {**first, "size": 100, "reused": 0}),
+        (7.0, "export_requested", {**second, "rq_id": 7, "created": "a damaged event"}),
+        (7.5, "transfer_finished", first),
+        (8.0, "task_done", {**first, "action": "fetched", "reason": "new"}),
+        ended(),
+    ]
+    data = data_of(records)
+    assert data["waits"] == [
+        ["server", "the server's exports", 4.0],
+        ["outage", "no answer from the server", 2.0],
+        ["lists", "reading lists", 1.0],
+        ["other", "other calls of the server", 1.0],
+        ["network", "the network", 0.5],
+        ["disk", "the disk", 0.5],
+    ]
+
+
+def test_the_steps_of_a_run_file_add_up_what_they_waited_for() -> None:
+    step = [(0.0, "run_started", {"transfers": 8, "target": "project"}), *a_mirror(3)]
+    later = [(at + 10.0, name, fields) for at, name, fields in step]
+    assert data_of(step)["waits"] == [["lists", "reading lists", 3.0]]
+    # Between the steps, nothing was waited for.
+    assert data_of([*step, *later])["waits"] == [["lists", "reading lists", 6.0]]
