@@ -91,8 +91,8 @@ LATE_IMPORTS = {
         "it is an optional package, which takes long to load",
     ),
     "settings/loading.py": (
-        {"asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
-        "YAML is not loaded where flags and the environment say everything",
+        {"asynccvat.core.logins", "asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
+        "YAML and logins are not loaded where flags and the environment say everything",
     ),
     "settings/saved_choice.py": (
         {"asynccvat.core.logins", "asynccvat.settings.logins", "asynccvat.settings.profiles"},

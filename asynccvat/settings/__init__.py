@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from asynccvat.core.environment import CONFIG_VARIABLE
 from asynccvat.core.wire.urls import PageUrl
 from asynccvat.settings.loading import DEFAULT_FILES, Settings, load_settings
 from asynccvat.settings.saved_choice import read_gateway, saved_servers
@@ -13,6 +14,7 @@ from asynccvat.settings.sides import load_side
 from asynccvat.settings.values import SettingValue
 
 __all__ = [
+    "CONFIG_VARIABLE",
     "DEFAULT_FILES",
     "PageUrl",
     "SettingValue",

@@ -18,11 +18,10 @@ from asynccvat.core.logins import SavedLogin, SavedLogins, TokenStore, decode, e
 from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import ConfigError
 from asynccvat.settings import keyring_secrets
-from asynccvat.settings.private_files import locked, write_private
+from asynccvat.settings.private_files import locked, read_private, write_private
 from asynccvat.settings.profiles import (
     Profile,
     Profiles,
-    check_modes,
     profiles_path,
     read_profiles,
     remove_profile,
@@ -75,8 +74,7 @@ class LoginFiles:
         if self.logins is None:
             return SavedLogins()
         try:
-            check_modes(self.logins)
-            content = self.logins.read_bytes()
+            content = read_private(self.logins)
         except (FileNotFoundError, NotADirectoryError):
             return SavedLogins()
         except OSError as error:

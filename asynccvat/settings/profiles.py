@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -29,11 +27,10 @@ from asynccvat.core.login_secrets import (
 from asynccvat.core.logins import SavedLogin
 from asynccvat.core.wire.urls import same_server
 from asynccvat.errors import ConfigError
-from asynccvat.settings.private_files import write_private
+from asynccvat.settings.private_files import read_private, write_private
 from asynccvat.settings.values import SettingValue
 
 _VERSION = 1
-_MODES = ((0o700, "folder"), (0o600, "file"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +175,7 @@ def read_document(path: Path) -> dict[str, Any] | None:
         ConfigError: As for `read_profiles`.
     """
     try:
-        content = _content(path)
+        content = read_private(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -216,31 +213,6 @@ def remove_profile(path: Path, name: str) -> None:
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True).encode()
-
-
-def _content(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ConfigError(f"{str(path)!r} is not a file. Move it away, and run `asynccvat login`.")
-    check_modes(path)
-    return path.read_bytes()
-
-
-def check_modes(path: Path) -> None:
-    """Refuse a file that others may read or write, by itself or by its folder. Blocks.
-
-    Raises:
-        ConfigError: Its mode is not 600, or that of its folder is not 700.
-    """
-    if os.name != "posix":
-        return
-    for place, (expected, kind) in zip((path.parent, path), _MODES, strict=True):
-        mode = stat.S_IMODE(place.stat().st_mode) & 0o777
-        if mode != expected:
-            raise ConfigError(
-                f"refusing to use {str(path)!r}: the {kind} {str(place)!r} has permissions "
-                f"{mode:o} "
-                f"instead of {expected:o}. Run: chmod {expected:o} '{place}'"
-            )
 
 
 def _document(path: Path, content: bytes) -> dict[str, Any]:

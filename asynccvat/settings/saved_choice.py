@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from asynccvat.settings.profiles import Profile, Profiles
 
 
+_IN_KEYRING = "(in the system's keyring)"
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """The saved logins, which are read only if something is missing.
@@ -27,10 +30,12 @@ class Saved:
     Attributes:
         profiles: The file of profiles, None for that of CVAT's own tools.
         logins: The list of logins, None for that of the user.
+        keyring: Whether the system's keyring may be opened.
     """
 
     profiles: Path | None
     logins: Path | None
+    keyring: bool = True
 
     def read(self) -> Profiles:
         """Read them. Blocks.
@@ -44,7 +49,33 @@ class Saved:
         files = LoginFiles.of_user()
         if self.profiles is not None:
             files = LoginFiles(self.profiles, self.logins)
-        return read_saved(files)
+        known = read_saved(files)
+        if self.keyring:
+            return known
+        return replace(known, saved={name: _closed(one) for name, one in known.saved.items()})
+
+
+def _closed(profile: Profile) -> Profile:
+    """Return a profile whose secrets are not read if they are in the system's keyring."""
+    if profile.login is None or profile.login.store.value != "keyring":
+        return profile
+    place = profile.server.place
+    return replace(profile, read_secrets=lambda: {"token": SettingValue(_IN_KEYRING, place)})
+
+
+def closed_token(chosen: Profile | SettingValue | None, token: str | None) -> str | None:
+    """Return the fingerprint of the token that a login keeps in a keyring which stays closed.
+
+    Args:
+        chosen: The login.
+        token: The token of the settings.
+
+    Returns:
+        The fingerprint, None if the settings' token is another one, or none.
+    """
+    if token != _IN_KEYRING or chosen is None or isinstance(chosen, SettingValue):
+        return None
+    return None if chosen.login is None else chosen.login.fingerprint
 
 
 def saved_servers(profiles: Path | None = None) -> dict[str, str]:
