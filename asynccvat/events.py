@@ -55,10 +55,14 @@ class CommandStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The run begins. At most `transfers` archives are read, or files sent, at once."""
+    """The run begins. At most `transfers` archives are read, or files sent, at once.
+
+    Together they take `bandwidth` bytes a second at most; None is no limit.
+    """
 
     transfers: int
     target: TargetKind = TargetKind.TASK
+    bandwidth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
