@@ -84,6 +84,9 @@ def lines_shown(lines: Sequence[TaskLine]) -> list[int]:
 def _head(timeline: Timeline, started_at: str) -> dict[str, Any]:
     begun, ended = timeline.begun, timeline.ended
     actions = Counter(_action(line) for line in timeline.lines)
+    told = len({(line.target, line.id) for line in timeline.lines})
+    intact = max(0, timeline.checked - told)
+    actions.update({"intact": intact} if intact else {})
     state, explanation = _result(timeline)
     targets = {line.target for line in timeline.lines}
     said = [float(record.get("seconds") or 0.0) for record in ended]
@@ -98,7 +101,7 @@ def _head(timeline: Timeline, started_at: str) -> dict[str, Any]:
         "explanation": _text(explanation, _MESSAGE),
         "noun": _NOUNS.get(str(begun.get("command")))
         or (targets.pop() if len(targets) == 1 else "target" if targets else "task"),
-        "tasks": len(timeline.lines),
+        "tasks": len(timeline.lines) + intact,
         "planned": timeline.planned,
         "done": sum(_action(line) not in _WITHOUT_WORK for line in timeline.lines),
         "counts": dict(actions.most_common()),
@@ -122,6 +125,8 @@ def _result(timeline: Timeline) -> tuple[str, str]:
             return "interrupted", "Run the same command again to continue."
         if record.get("guard"):
             return "refused", str(record["guard"])
+        if record.get("without_receipts"):
+            return "incomplete", "The folder holds no receipt, so nothing could be compared."
     if any(line.failed for line in timeline.lines):
         return "failed", ""
     if not all(record.get("ok") for record in timeline.ended):

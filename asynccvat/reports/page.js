@@ -339,7 +339,9 @@ const Table = {
 
   chips() {
     const chips = document.getElementById("chips");
-    const counts = Object.entries(Table.data.head.counts);
+    // A verification counts intact tasks, and has no row for them.
+    const counts = Object.entries(Table.data.head.counts).filter(([action]) => Table.table.words.includes(action));
+    Report.show("tasks", Table.table.id.length > 0 || !Table.data.head.tasks);
     for (const [action, count] of [[null, Table.table.id.length], ...(counts.length > 1 ? counts : [])]) {
       const chip = Report.element("button", `${action || "all"} ${Format.count(count)}`);
       chip.type = "button";

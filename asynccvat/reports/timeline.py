@@ -201,7 +201,9 @@ class Timeline:
         begun: The record of `command_started`, empty if the log has none.
         description: What the destination holds, in one line. "" if it is unknown.
         planned: Tasks with work in the plans of its steps.
-        ended: The records of `run_finished`: one, or one for each step of a run file.
+        checked: Targets that a verification checked.
+        ended: The records of `run_finished` or `verify_finished`: one, or one for each step of a
+            run file.
         estimated: Tasks whose worker's time is estimated from that of the others.
         work: What the server's workers did: `export`, `import`, or both.
     """
@@ -215,6 +217,7 @@ class Timeline:
     begun: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     planned: int = 0
+    checked: int = 0
     ended: list[Mapping[str, Any]] = field(default_factory=list)
     estimated: int = 0
     work: set[str] = field(default_factory=set)

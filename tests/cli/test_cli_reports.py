@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from command_line import Shell
+from command_line import Shell, data_of
 
 from asynccvat.simulator import SimulatedServer
-
-
-def data_of(page: Path) -> Any:
-    """The data of a page."""
-    block = re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
-    assert block is not None
-    data = json.loads(block[1])
-    return json.loads(gzip.decompress(base64.b64decode(data["gzip"]))) if "gzip" in data else data
 
 
 def test_a_run_writes_the_page_that_its_log_makes_later(shell: Shell, tmp_path: Path) -> None:

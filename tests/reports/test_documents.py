@@ -115,6 +115,49 @@ def test_a_command_that_cannot_be_shown_as_it_is_is_not_shown() -> None:
     assert [group["retry"] for group in data["failures"]] == [""]
 
 
+def problem(id_: int | None, kind: str, file: str) -> Record:
+    """The event of a problem that a verification found."""
+    fields = {"kind": kind, "path": f"task{id_}/{file}", "task_id": id_, "reason": "not found"}
+    return (1.0, "problem_found", fields)
+
+
+def verified(**fields: Any) -> Record:
+    """The event of the end of a verification."""
+    return (9.0, "verify_finished", {"ok": False, "tasks": 5, "bytes": 700, **fields})
+
+
+def test_problems_of_a_verification_are_failures_and_the_other_tasks_are_intact() -> None:
+    found = [problem(2, "missing", "a.jpg"), problem(3, "missing", "b.jpg")]
+    data = data_of([*found, problem(3, "corrupted", "c.jpg"), verified(seconds=9.0)])
+    head = data["head"]
+    assert head["counts"] == {"failed": 2, "intact": 3}
+    assert (head["tasks"], head["transferred"], head["seconds"]) == (5, 700, 9.0)
+    assert data["table"]["name"] == ["task2/a.jpg", "task3/b.jpg"]
+    (group,) = data["failures"]
+    assert (group["count"], group["ids"]) == (2, [2, 3])
+    assert group["message"].endswith("not found")
+
+
+def test_notes_and_warnings_of_a_verification_are_warnings_once() -> None:
+    warned: Record = (1.0, "warned", {"message": "guessed"})
+    end = verified(ok=True, warnings=["guessed", "other"])
+    data = data_of([problem(2, "foreign", "notes.txt"), warned, end])
+    assert data["warnings"] == ["foreign: task2/notes.txt: not found", "guessed", "other"]
+    assert (data["head"]["state"], data["head"]["counts"]) == ("done", {"intact": 5})
+
+
+def test_a_task_that_was_repaired_has_no_problem_any_more() -> None:
+    repaired: Record = (2.0, "task_done", outcome(2))
+    data = data_of([problem(2, "missing", "a.jpg"), repaired, verified(ok=True)])
+    assert data["head"]["counts"] == {"intact": 4, "fetched": 1}
+    assert data["failures"] == []
+
+
+def test_a_problem_of_no_task_is_a_failure_too() -> None:
+    data = data_of([problem(None, "unreadable", ""), verified(tasks=0)])
+    assert [group["count"] for group in data["failures"]] == [1]
+
+
 def test_the_head_of_a_run_that_was_cut_short_counts_what_was_planned() -> None:
     plan = {"fetch": 40, "keep": 3, "skip": 0, "move": 1, "remove": 0, "refuse": 0, "upload": 0}
     kept = {"task_id": 99, "action": "kept", "reason": "unchanged"}
