@@ -107,8 +107,6 @@ def _instances(one: AnnotatedFrame) -> Sequence[Place]:
 def _place(shape: Place, frame: Frame) -> dict[str, Any]:
     """Say where a shape is: a rectangle by its box, a polygon by corners, a mask by run lengths."""
     if shape.type == "rectangle":
-        if len(shape.points) != 4:
-            raise inexact(f"a rectangle has {len(shape.points)} numbers as its points")
         box = _box(rounded_box(shape.points))
         return _described([], box[2] * box[3], box)
     if shape.type == "polygon":

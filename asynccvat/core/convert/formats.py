@@ -6,28 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from asynccvat.core.convert.coco import coco_json
 from asynccvat.core.convert.cvat_images import cvat_images_xml
 from asynccvat.core.convert.cvat_video import cvat_video_xml
+from asynccvat.core.convert.datumaro import datumaro_json
+from asynccvat.core.convert.files import ConvertedFile
 from asynccvat.core.convert.task_json import TaskJson
+from asynccvat.core.convert.voc import voc_files
+from asynccvat.core.convert.yolo import ultralytics_files, yolo_files
 from asynccvat.core.texts import first_few
 from asynccvat.errors import ConfigError
-
-
-@dataclass(frozen=True, slots=True)
-class ConvertedFile:
-    """One file of a converted task.
-
-    Attributes:
-        path: Its path in the archive that the server would export.
-        chunks: Its bytes, which are made while they are read.
-    """
-
-    path: str
-    chunks: Iterator[bytes]
 
 
 def _cvat_images(source: TaskJson) -> Iterator[ConvertedFile]:
@@ -42,10 +32,18 @@ def _coco(source: TaskJson) -> Iterator[ConvertedFile]:
     yield ConvertedFile(f"annotations/instances_{source.subset}.json", coco_json(source))
 
 
+def _datumaro(source: TaskJson) -> Iterator[ConvertedFile]:
+    yield ConvertedFile(f"annotations/{source.subset}.json", datumaro_json(source))
+
+
 _WRITERS: Final[Mapping[str, Callable[[TaskJson], Iterator[ConvertedFile]]]] = {
     "CVAT for images 1.1": _cvat_images,
     "CVAT for video 1.1": _cvat_video,
     "COCO 1.0": _coco,
+    "Datumaro 1.0": _datumaro,
+    "PASCAL VOC 1.1": voc_files,
+    "Ultralytics YOLO Detection 1.0": ultralytics_files,
+    "YOLO 1.1": yolo_files,
 }
 
 CONVERTED_FORMATS: Final = tuple(_WRITERS)

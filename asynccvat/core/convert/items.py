@@ -85,6 +85,12 @@ def rounded(points: Iterable[float]) -> list[float]:
 
 
 def rounded_box(points: tuple[float, ...]) -> list[float]:
-    """Round left, top, right and bottom of a rectangle as Datumaro does."""
+    """Round left, top, right and bottom of a rectangle as Datumaro does.
+
+    Raises:
+        InexactConversionError: It has another number of points.
+    """
+    if len(points) != 4:
+        raise inexact(f"a rectangle has {len(points)} numbers as its points")
     left, top, right, bottom = points
     return rounded((left, top, left + (right - left), top + (bottom - top)))
