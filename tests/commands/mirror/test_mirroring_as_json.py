@@ -278,6 +278,13 @@ async def test_a_mirror_without_frames_stays_so(data: Path) -> None:
         assert len(list(data.glob("task*/frames.json"))) == 2
 
 
+async def test_frames_are_left_out_later_only_on_purpose(serve: Serving, data: Path) -> None:
+    with pytest.raises(errors.ChangeRefusedError, match=r"with frames.*without frames"):
+        await mirror(serve, data, options=BARE)
+    assert (await mirror(serve, data, options=replace(BARE, change=True))).ok
+    assert not list(data.glob("task*/frames.json"))
+
+
 @pytest.mark.parametrize(
     ("spec", "options", "said"),
     [
