@@ -233,8 +233,9 @@ class Wanted:
                 )
             images = spec.images
         own = {item.name: getattr(options, item.name) for item in _SETTINGS if item.is_option}
-        if isinstance(spec, ExportSpec) and not spec.frames and own["frames"] is None:
-            own["frames"] = False
+        if isinstance(spec, ExportSpec) and own["frames"] is None:
+            # Frames of another format are refused if they are left out, and have no meaning else.
+            own["frames"] = spec.frames if spec.is_json or not spec.frames else None
         if isinstance(spec, ExportSpec) and spec.target is not TargetKind.TASK:
             if own["target"] not in (None, spec.target.plural):
                 raise ConfigError(

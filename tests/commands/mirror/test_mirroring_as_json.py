@@ -121,6 +121,18 @@ async def test_a_verified_mirror_has_no_problem(serve: Serving, data: Path) -> N
     assert report.ok, report
 
 
+@pytest.mark.parametrize("options", [QUICK, BARE])
+async def test_a_damaged_file_is_repaired(data: Path, options: ac.MirrorOptions) -> None:
+    async with serving(2) as serve:
+        await mirror(serve, data, JSON, options)
+        held = files(data)
+        (data / "task2/labels.json").unlink()
+        assert not (await ac.verify(data)).ok
+        report = await ac.verify(data, client=serve.client, repair=True)
+        assert report.ok, report
+        assert files(data) == held
+
+
 async def test_ground_truth_has_a_file_of_its_own(data: Path) -> None:
     async with serving(2, frames=3) as serve:
         truth = serve.server.add_job(1, "ground_truth", [1, 2])
