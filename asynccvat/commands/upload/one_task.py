@@ -24,6 +24,7 @@ from asynccvat.commands.upload.json_put import (
     read_to_put,
     replace_and_read,
 )
+from asynccvat.commands.upload.json_translation import fitted
 from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import AnnotationSource, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
@@ -246,6 +247,8 @@ class TaskUploader:
         """Replace the annotations by a file of CVAT's own JSON, without an import."""
         task_id, client = order.step.task_id, self._client
         content = await in_thread(read_to_put, file.path, records[0])
+        if order.mirrored is None:
+            content = await fitted(client, task_id, file.path, content)
         self._emit(UploadStarted(task_id, len(content)))
         async with self._slots:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -153,6 +154,68 @@ async def test_annotations_of_every_kind_come_back_to_an_emptied_task(
     after = held(data)
     assert without_ids(after) == without_ids(before)
     assert after != before
+
+
+async def test_annotations_come_to_another_server_by_the_names_of_labels(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    here = await stack.enter_async_context(serving(1, frames=5, projects=0))
+    here.server.change_task(1, labels=(CAR, BODY), given=Annotations())
+    await here.annotate(1, **EVERYTHING)
+    await ac.mirror(here.client, data, None, "json", options=QUICK)
+
+    there = await stack.enter_async_context(serving(2, frames=5, projects=0))
+    labels = tuple(renumbered(label) for label in (BODY, CAR))
+    there.server.change_task(2, labels=labels, given=Annotations())
+    file = {2: data / "task1"}
+    report = await ac.upload(there.client, file, format="json", options=UPLOAD)
+    assert report.ok, report.failures
+    assert outcome(report, 2).warnings == ()
+    arrived = json.loads((await there.client.annotations(2)).raw)
+    assert lowered(without_ids(arrived)) == without_ids(held(data))
+
+
+def renumbered(label: Label) -> Label:
+    """Return a label as another server has it."""
+    return dataclasses.replace(
+        label,
+        id=label.id + 100,
+        attributes=tuple(dataclasses.replace(one, id=one.id + 100) for one in label.attributes),
+        sublabels=tuple(map(renumbered, label.sublabels)),
+    )
+
+
+def lowered(value: Any) -> Any:
+    """Return JSON with the ids of labels and attributes that `renumbered` raised."""
+    if isinstance(value, list):
+        return [lowered(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    raised = ("label_id", "spec_id")
+    return {name: one - 100 if name in raised else lowered(one) for name, one in value.items()}
+
+
+async def test_a_task_without_the_labels_is_refused(data: Path, stack: AsyncExitStack) -> None:
+    here = await mirrored(stack, data, 1)
+    del here
+    there = await stack.enter_async_context(serving(1, projects=0))
+    there.server.change_task(1, labels=(BODY,), given=Annotations())
+    report = await ac.upload(there.client, {1: data / "task1"}, format="json", options=UPLOAD)
+    assert isinstance(error(report, 1), errors.ForeignAnnotationsError)
+    assert there.calls("PUT") == []
+
+
+@pytest.mark.parametrize("content", ["[", "{}", '[{"id": 1}]'])
+async def test_labels_that_cannot_be_read_are_named(
+    data: Path, stack: AsyncExitStack, content: str
+) -> None:
+    await mirrored(stack, data, 1)
+    (data / "task1/labels.json").write_text(content)
+    there = await stack.enter_async_context(serving(1))
+    there.server.change_task(1, given=Annotations())
+    report = await ac.upload(there.client, {1: data / "task1"}, format="json", options=UPLOAD)
+    assert isinstance(error(report, 1), errors.UploadError)
+    assert there.calls("PUT") == []
 
 
 async def test_an_edit_goes_back_and_its_task_alone_is_read_again(
