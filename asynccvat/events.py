@@ -40,6 +40,8 @@ class CommandStarted:
     """A command of the command line begins; `RunStarted` follows.
 
     `settings` are its options as typed, without passwords and tokens. `place` is where tasks go.
+    `again` is the command for a shell, without these, and `retry` has one for a few targets alone,
+    by what they are: their ids belong at its end. Both are empty where nothing was typed.
     """
 
     command: str
@@ -47,14 +49,20 @@ class CommandStarted:
     server: str
     place: str
     settings: Mapping[str, str]
+    again: str = ""
+    retry: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """The run begins. At most `transfers` archives are read, or files sent, at once."""
+    """The run begins. At most `transfers` archives are read, or files sent, at once.
+
+    Together they take `bandwidth` bytes a second at most; None is no limit.
+    """
 
     transfers: int
     target: TargetKind = TargetKind.TASK
+    bandwidth: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("core",),
     ("aio", "events", "fs", "models"),
-    ("http", "progress", "reports", "settings", "store", "telemetry"),
-    ("client",),
+    ("http", "progress", "settings", "store", "telemetry"),
+    ("client", "reports"),
     ("archives",),
     ("transfer",),
     ("commands",),
@@ -87,16 +87,16 @@ LATE_IMPORTS = {
     "commands/verify/run.py": ({"asynccvat.client"}, "as in `commands/verify/mirrors.py`"),
     "fs/files.py": ({"fcntl"}, "Windows has no such module, and only macOS needs it here"),
     "http/connection.py": ({"asynccvat.http.socks"}, "it needs an optional package"),
-    "settings/keyring_tokens.py": (
+    "settings/keyring_secrets.py": (
         {"keyring", "keyring.core"},
         "it is an optional package, which takes long to load",
     ),
     "settings/loading.py": (
-        {"asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
-        "YAML is not loaded where flags and the environment say everything",
+        {"asynccvat.core.logins", "asynccvat.settings.profiles", "asynccvat.settings.yaml_file"},
+        "YAML and logins are not loaded where flags and the environment say everything",
     ),
     "settings/saved_choice.py": (
-        {"asynccvat.settings.logins", "asynccvat.settings.profiles"},
+        {"asynccvat.core.logins", "asynccvat.settings.logins", "asynccvat.settings.profiles"},
         "logins are not loaded where flags and the environment say everything",
     ),
     "settings/sides.py": (

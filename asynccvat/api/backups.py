@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from asynccvat.api.arguments import PathText, check_client, checked_options, checked_path
 from asynccvat.client import CvatClient
 from asynccvat.commands.backup.inventory import inventory
@@ -46,7 +48,8 @@ async def plan_backup(
         planning=True,
     ) as store:
         settled = await settle_with(client, store, wanted, options)
-        return await prepare(client, store, settled, options)
+        plan = await prepare(client, store, settled, options)
+        return replace(plan, warnings=(*store.new_warnings(), *plan.warnings))
 
 
 def open_backup(

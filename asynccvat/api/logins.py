@@ -15,6 +15,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.api.arguments import check_client
 from asynccvat.client import CvatClient
 from asynccvat.client.client import internals
+from asynccvat.core.login_secrets import Gateway, LoginSecrets
 from asynccvat.core.logins import (
     Account,
     LoginResult,
@@ -30,7 +31,7 @@ from asynccvat.core.models import AccessToken
 from asynccvat.core.wire.server_versions import has_access_tokens
 from asynccvat.core.wire.urls import same_server
 from asynccvat.errors import AsyncCvatError, ConfigError
-from asynccvat.settings import keyring_tokens
+from asynccvat.settings import keyring_secrets
 from asynccvat.settings.logins import LoginFiles, read_saved
 
 LIFETIME = timedelta(days=365)
@@ -84,7 +85,8 @@ async def login(
     the password.
 
     Args:
-        client: The server and the credentials, with the organization and the certificates to keep.
+        client: The server and the credentials, with the organization, the certificates, the headers
+            and the proxy to keep. Headers and proxy may be secrets, and are kept with the token.
         name: The login's name. By default the server's host.
         read_only: Whether a token that is made may only read, and export.
         label: The name of a token that is made, at most 50 characters. By default it tells this
@@ -109,6 +111,9 @@ async def login(
     others = await in_thread(_names_of_others, files)
     _name(name, account, await in_thread(files.read), others)
     value, token, made = await _token(client, account, read_only, label, lifetime)
+    options = internals(client).options
+    proxy = options.proxy
+    gateway = Gateway(headers=dict(options.headers), proxy=None if proxy is None else proxy.address)
 
     def login_for(known: SavedLogins) -> SavedLogin:
         chosen = _name(name, account, known, others)
@@ -122,12 +127,14 @@ async def login(
             token=token,
             made=made or (before is not None and before.is_of(value) and before.made),
             organization=account.organization,
+            headers=tuple(gateway.headers),
+            proxy=None if proxy is None else proxy.url,
             saved=datetime.now(UTC),
             **certificates_of(client),
         )
 
     try:
-        saved = await in_thread(files.save, login_for, value)
+        saved = await in_thread(files.save, login_for, LoginSecrets(value, gateway))
     # A cancellation is raised after the login was saved, which then needs its token.
     except Exception as error:
         if made and token is not None:
@@ -203,7 +210,7 @@ def _usable_store(store: TokenStore | str | None) -> TokenStore:
             ) from None
         if place is TokenStore.FILE:
             return place
-    problem = keyring_tokens.unusable()
+    problem = keyring_secrets.unusable()
     if problem is None:
         return TokenStore.KEYRING
     if store is None:

@@ -9,7 +9,9 @@ from asynccvat.api.arguments import PathText, check_client, checked_path
 from asynccvat.api.logins import certificates_of
 from asynccvat.client import CvatClient
 from asynccvat.client.client import internals
+from asynccvat.core.format_names import means_json
 from asynccvat.core.settings_text import SettingsChoices
+from asynccvat.core.specs import CVAT_JSON
 from asynccvat.settings.destinations import write_settings_file
 
 
@@ -46,7 +48,9 @@ async def write_settings(
     await client.check_version()
     await client.user()
     project = None if project_id is None else await client.project(project_id)
-    exact = None if format is None else await internals(client).exporter(format)
+    exact = None
+    if format is not None:
+        exact = CVAT_JSON if means_json(format) else await internals(client).exporter(format)
     choices = SettingsChoices(
         url=client.origin,
         organization=client.organization,

@@ -1,7 +1,7 @@
 """The command line: it presents what the public names of asynccvat do.
 
-`commands` has a module for each command. Commands import the engine only when they run, so that
-`asynccvat --help` stays fast.
+`commands` has a module for each command, and `registry` imports the one that is called. Commands
+import the engine only when they run, so that `asynccvat --help` stays fast.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import atexit
 import gc
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -18,49 +18,19 @@ import typer
 from asynccvat import __version__
 from asynccvat.cli import exit_codes, output
 from asynccvat.cli.command import Invocation, set_signature
-from asynccvat.cli.commands.backup import backup
-from asynccvat.cli.commands.backups import backups
-from asynccvat.cli.commands.convert import convert
-from asynccvat.cli.commands.copy import copy
-from asynccvat.cli.commands.create import create
-from asynccvat.cli.commands.delete import delete
-from asynccvat.cli.commands.demo import demo
-from asynccvat.cli.commands.diff import diff
-from asynccvat.cli.commands.download import download
-from asynccvat.cli.commands.du import du
-from asynccvat.cli.commands.export_to_cloud import cloud_storages, export_to_cloud
-from asynccvat.cli.commands.help import help_
-from asynccvat.cli.commands.import_dataset import import_dataset
-from asynccvat.cli.commands.init import init
-from asynccvat.cli.commands.inspect import formats, task_info
-from asynccvat.cli.commands.kept import kept
-from asynccvat.cli.commands.lists import list_jobs, list_projects, list_tasks
-from asynccvat.cli.commands.login import login
-from asynccvat.cli.commands.logout import logout
-from asynccvat.cli.commands.mirror import mirror
-from asynccvat.cli.commands.report import report
-from asynccvat.cli.commands.requests import requests
-from asynccvat.cli.commands.restore import restore
-from asynccvat.cli.commands.run import run
-from asynccvat.cli.commands.simulate import simulate
-from asynccvat.cli.commands.status import status
-from asynccvat.cli.commands.upload import upload
-from asynccvat.cli.commands.verify import verify
-from asynccvat.cli.commands.watch import watch
-from asynccvat.cli.commands.webhook import webhook
-from asynccvat.cli.commands.whoami import check_connection, whoami
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.option_groups import parameters_of
+from asynccvat.cli.registry import AllCommands
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.signals import Interrupted
-from asynccvat.cli.typer_classes import Command, Group, UsageError
+from asynccvat.cli.typer_classes import UsageError
 from asynccvat.cli.usage import usage_message
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="asynccvat",
-    cls=Group,
+    cls=AllCommands,
     help=(
         "Mirror the tasks of a CVAT server to local folders, and upload edited annotations. "
         "Back up, restore, create and copy tasks."
@@ -95,58 +65,6 @@ def _shared(ctx: typer.Context, version: Version = False, **options: Any) -> Non
 _before = list(inspect.signature(_shared, eval_str=True).parameters.values())[:2]
 set_signature(_shared, [*_before, *parameters_of(SharedOptions)])
 app.callback(invoke_without_command=True)(_shared)
-
-_COMMANDS: dict[str, dict[str, Callable[..., Any]]] = {
-    "Get from the server": {
-        "mirror": mirror,
-        "watch": watch,
-        "download": download,
-        "backup": backup,
-        "export-to-cloud": export_to_cloud,
-        "convert": convert,
-    },
-    "Put on the server": {
-        "upload": upload,
-        "restore": restore,
-        "copy": copy,
-        "create": create,
-        "import-dataset": import_dataset,
-        "delete": delete,
-    },
-    "Look": {
-        "list-tasks": list_tasks,
-        "list-projects": list_projects,
-        "list-jobs": list_jobs,
-        "task-info": task_info,
-        "formats": formats,
-        "cloud-storages": cloud_storages,
-        "backups": backups,
-        "status": status,
-        "diff": diff,
-        "verify": verify,
-        "du": du,
-        "kept": kept,
-        "report": report,
-    },
-    "Set up and serve": {
-        "login": login,
-        "logout": logout,
-        "whoami": whoami,
-        "init": init,
-        "check-connection": check_connection,
-        "run": run,
-        "help": help_,
-        "demo": demo,
-        "simulate": simulate,
-    },
-}
-"""The commands by the panels of the help."""
-
-for _panel, _named in _COMMANDS.items():
-    for _name, _command in _named.items():
-        app.command(_name, cls=Command, rich_help_panel=_panel)(_command)
-app.add_typer(requests, rich_help_panel="Look")
-app.add_typer(webhook, rich_help_panel="Set up and serve")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -38,7 +38,8 @@ REFRESHES_A_SECOND = 5
 MOST_LINES = 6
 """The most lines that progress takes on a terminal."""
 
-_BAR_WIDEST, _BAR_NARROWEST = 30, 6
+# The line of an outage leaves three characters of 80.
+_BAR_WIDEST, _BAR_NARROWEST = 30, 3
 
 Clock = Callable[[], float]
 

@@ -32,6 +32,16 @@ class GivenCommand:
     options: tuple[tuple[str, str], ...]
     typed: TypedCommand | None = None
 
+    @property
+    def repeatable(self) -> TypedCommand | None:
+        """The command for logs and pages, which show it without secrets.
+
+        None if no command was typed, or with an address that may hold a signature.
+        """
+        if self.typed is None or any(_QUERY.search(word) for word in self.typed.words):
+            return None
+        return self.typed
+
 
 def given_command(ctx: typer.Context, words: tuple[str, ...]) -> GivenCommand:
     """Return the command that runs, with the options that were typed after it.

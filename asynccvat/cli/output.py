@@ -97,6 +97,20 @@ def sentence(text: str) -> None:
         write(line)
 
 
+def command(line: str) -> None:
+    """Write a command to copy to stdout: always one line, on a terminal in colour.
+
+    Raises:
+        StdoutError: Stdout cannot be written to.
+    """
+    if width_of(sys.stdout) is None:
+        write(line)
+        return
+    from rich.text import Text  # noqa: PLC0415 - the start-up of `--help` stays light
+
+    _on_stdout(lambda: results().print(Text(line, style="cyan"), soft_wrap=True))
+
+
 def remark(text: str) -> None:
     """Write a sentence to stderr as `sentence` does, if it can be written to."""
     stderr, width = _Stderr(), width_of(sys.stderr)

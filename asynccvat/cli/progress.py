@@ -17,6 +17,8 @@ from asynccvat.progress import Cause, Flight, Outage, RunProgress, Stage
 _SLOW = 10.0
 # Seconds that a run has to go on until it says what it waits for.
 _EARLY = 3.0
+# The share of a limit from which on it counts as reached.
+_NEARLY = 0.85
 _WORDS = {
     Stage.READY: "ready to download",
     Stage.SENDING: "uploading",
@@ -97,7 +99,7 @@ class Progress:
             case Cause.SERVER:
                 return self._server(now)
             case Cause.NETWORK:
-                return self._network()
+                return self._network(now)
             case Cause.DISK:
                 writing = run.flights.count(Stage.WRITING, Stage.DOWNLOADING)
                 return f"Waiting for the disk: {writing} being written"
@@ -108,12 +110,14 @@ class Progress:
             case _:
                 return ""
 
-    def _network(self) -> str:
+    def _network(self, now: float) -> str:
         run = self.run
-        moving = run.flights.count(Stage.DOWNLOADING, Stage.SENDING)
-        told = (
-            f"Waiting for the network: {counted(moving, 'upload' if run.uploads else 'download')}"
-        )
+        moving = run.flights.count(Stage.DOWNLOADING, Stage.SENDING) + run.opening
+        noun = "upload" if run.uploads else "download"
+        told = f"Waiting for the network: {counted(moving, noun)}"
+        rate = run.bytes_per_second(now)
+        if run.bandwidth is not None and rate is not None and rate >= _NEARLY * run.bandwidth:
+            return f"{told}, at the {number_of_bytes(run.bandwidth)}/s of --bwlimit"
         if run.transfers is None or moving < max(2, run.transfers):
             return told
         return f"{told} at once, as --transfers allows"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from asynccvat import __version__
 from asynccvat.cli import output
 from asynccvat.cli.common_options import ResultOptions
+from asynccvat.cli.typed import FLAGS_OF_IDS
 
 if TYPE_CHECKING:
     from asynccvat import Event
@@ -25,12 +26,18 @@ def command_started(results: ResultOptions, server: str, place: str) -> Event | 
 
     if results.command is None:
         return None
+    typed = results.command.repeatable
+    retry = {}
+    if typed is not None:
+        retry = {of: typed.beginning(flag) for of, flag in FLAGS_OF_IDS.items()}
     return CommandStarted(
         command=results.command.name,
         version=__version__,
         server=server,
         place=place,
         settings=dict(results.command.options),
+        again="" if typed is None else typed.repeated(),
+        retry={of: line for of, line in retry.items() if line is not None},
     )
 
 

@@ -172,6 +172,7 @@ class SharedOptions:
         *,
         destination: Path | None = None,
         saved: bool = True,
+        keyring: bool = True,
     ) -> Settings:
         """Return the settings for a step of a run file, which may name a server itself.
 
@@ -182,6 +183,7 @@ class SharedOptions:
             password: What `given_password` returned.
             destination: The folder that the command works on, None for none.
             saved: Whether saved logins are used.
+            keyring: Whether the system's keyring may be opened.
 
         Raises:
             ConfigError: A setting is missing or unusable.
@@ -205,6 +207,7 @@ class SharedOptions:
             profile=self.profile,
             destination=destination,
             saved=saved,
+            keyring=keyring,
         )
         self.check_pasted(settings)
         return settings

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from asynccvat.cli import output
 from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
+from asynccvat.cli.typed import FLAGS_OF_IDS
 from asynccvat.cli.verb_words import VerbWords
 
 if TYPE_CHECKING:
     from asynccvat import RunReport, TaskOutcome
     from asynccvat.cli.typed import TypedCommand
-    from asynccvat.progress import Cause, FailureGroup, RunProgress, SlowTask
+    from asynccvat.progress import FailureGroup, RunProgress, SlowTask
 
 RESULTS = (
     "fetched",
@@ -79,7 +80,7 @@ def write_summary(
         moved = f"{number_of_bytes(report.transferred)} {'sent' if uploads else 'received'}, "
     output.sentence(_counts(report, place, noun, moved))
     if progress is not None and report.seconds >= _SHORT_RUN:
-        for line in _times(progress, uploads=uploads):
+        for line in _times(progress):
             output.sentence(line)
     if report.new_ids_file is not None:
         output.sentence(_new_ids(report.outcomes, report.new_ids_file))
@@ -90,8 +91,7 @@ def write_summary(
             f"read: some {noun}s may be missing. Run the command again."
         )
     for line in failure_lines(report.outcomes, typed, report_file):
-        # A command stays in one line: it is there to be copied.
-        (output.write if line.startswith(COMMAND) else output.sentence)(line)
+        (output.command if line.startswith(COMMAND) else output.sentence)(line)
 
 
 def _counts(report: RunReport, place: str, noun: str, moved: str) -> str:
@@ -137,10 +137,12 @@ def _result(outcome: TaskOutcome) -> str:
 # --- what the time went to ------------------------------------------------------------------------
 
 
-def _times(progress: RunProgress, *, uploads: bool) -> Iterator[str]:
+def _times(progress: RunProgress) -> Iterator[str]:
     """Yield what the time went to, and the slowest tasks."""
+    from asynccvat.progress import cause_in_words  # noqa: PLC0415 - `--help` stays light
+
     shares = [
-        f"{share:.0%} {_cause(cause, uploads=uploads)}"
+        f"{share:.0%} {cause_in_words(cause, progress.server_work)}"
         for cause, share in progress.spent.shares.items()
         if share >= 0.01
     ]
@@ -153,20 +155,6 @@ def _times(progress: RunProgress, *, uploads: bool) -> Iterator[str]:
         yield "Slowest:"
     for one in slow:
         yield f"  {_slow(one, whole)}"
-
-
-def _cause(cause: Cause, *, uploads: bool) -> str:
-    """Return what took time, in words."""
-    return {
-        "lists": "reading lists",
-        "server": "the server's imports" if uploads else "the server's exports",
-        "network": "the network",
-        "disk": "the disk",
-        "outage": "no answer from the server",
-        "pause": "pauses that the server asked for",
-        "retries": "waits before retries",
-        "other": "other calls of the server",
-    }[cause]
 
 
 def _slow(one: SlowTask, whole: float) -> str:
@@ -230,7 +218,7 @@ def _group(group: FailureGroup) -> str:
 def _retrying(typed: TypedCommand, *groups: FailureGroup) -> str | None:
     """Return the command for what failed in these groups; None if ids do not choose just that."""
     targets = {group.target for group in groups}
-    flag = {"task": "-t", "project": "--project-id"}.get(targets.pop()) if groups else None
+    flag = FLAGS_OF_IDS.get(targets.pop()) if groups else None
     if flag is None or targets or not all(one.task_id for each in groups for one in each.outcomes):
         return None
     ids = dict.fromkeys(id_ for group in groups for id_ in group.ids)

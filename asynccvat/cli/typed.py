@@ -11,10 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asynccvat.core.selections.id_lists import in_ranges
-
-# A terminal, and a shell, takes so many ids. A report names any number.
-MOST_IDS = 100
+from asynccvat.core.selections.id_lists import write_ids
 
 _SECRET = frozenset({"--password", "-p", "--token", "--header"})
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
@@ -36,6 +33,9 @@ _REPLACED = frozenset(
         "--plan",
     }
 )
+FLAGS_OF_IDS = {"task": "-t", "project": "--project-id"}
+"""The options that take ids, by what has them."""
+
 # A retry of some must not replace the report of all.
 _REPORTS = frozenset({"--report-json", "--report", "--log-json"})
 # Commands that have it work on a destination that remembers its projects.
@@ -74,16 +74,24 @@ class TypedCommand:
             The command. None if it takes no ids like these, or too many for a shell. Projects are
             remembered by a destination, which takes no others for one run.
         """
+        beginning, written = self.beginning(flag), write_ids(ids, ranges=flag == "-t")
+        return None if beginning is None or written is None else f"{beginning} {written}"
+
+    def beginning(self, flag: str) -> str | None:
+        """Return the command for some targets alone, without their ids, which stand at its end.
+
+        Args:
+            flag: The option that takes them: `-t` or `--project-id`.
+
+        Returns:
+            The command. None if it takes no ids like these.
+        """
         typed = {known for known, _ in self._pieces()}
-        parts = list(map(str, ids))
-        if len(parts) > MOST_IDS and flag == "-t":
-            parts = list(in_ranges(ids))
-        if not 0 < len(parts) <= MOST_IDS or flag not in self.known or typed & _PAIRS:
+        if flag not in self.known or typed & _PAIRS:
             return None
         if flag == "--project-id" and _CHANGE in self.known:
             return None
-        replaced = {*_REPLACED, *_REPORTS, flag}
-        return self._line([*self._without(replaced), flag, ",".join(parts)])
+        return self._line([*self._without({*_REPLACED, *_REPORTS, flag}), flag])
 
     def retrying_report(self, report: Path) -> str | None:
         """Return the command for what failed in a report; None if it takes no reports."""

@@ -6,7 +6,7 @@ Rounds are results and go to stdout. Failures, warnings and the status line go t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from asynccvat import Event, Watch, WatchRound
+from asynccvat import Event, OnChangeCommand, TaskChange, Watch, WatchRound
 from asynccvat.cli import output
 from asynccvat.cli.messages import messages
 from asynccvat.cli.text import counted, ended, printable, span
@@ -51,6 +51,7 @@ class WatchDisplay:
         self._warned: set[str] = set()
         self._warned_before: set[str] = set()
         self._live: Live | None = None
+        self._commands = 0
 
     def __enter__(self) -> Self:
         console = self._console
@@ -78,6 +79,29 @@ class WatchDisplay:
     def show(self, watch: Watch) -> None:
         """Show the status of this watch from now on."""
         self._watch = watch
+
+    def beside(self, on_change: OnChangeCommand) -> Callable[[TaskChange], Awaitable[None]]:
+        """Return what runs a command without the status line, as both may write to one terminal."""
+
+        async def call(change: TaskChange) -> None:
+            if self._commands == 0:
+                which = printable(f"{change.target} {change.task_id} ({change.name})")
+                self._hide(f"Running {on_change.program!r} for {which}.")
+            self._commands += 1
+            try:
+                await on_change(change)
+            finally:
+                self._commands -= 1
+                if self._commands == 0 and self._live is not None:
+                    self._live.start(refresh=True)
+
+        return call
+
+    def _hide(self, because: str) -> None:
+        """Take the status line away, and write why."""
+        if self._live is not None:
+            self.say(because)
+            self._live.stop()
 
     def say(self, line: str) -> None:
         """Write a message to stderr; above a status line it is wrapped at words."""
@@ -114,7 +138,7 @@ class WatchDisplay:
         self._total = self._done = 0
         for warning in done.warnings:
             if warning.startswith("on_change failed"):
-                self.say(f"warning: {printable(warning)}")
+                self.say(f"warning: {printable(warning.replace('on_change', '--on-change', 1))}")
         if done.error is not None:
             why = ended(printable(str(done.error)))
             self.say(f"Round {done.number:,} did not end: {why} It is tried again later.")
@@ -125,12 +149,13 @@ class WatchDisplay:
 
     def _write(self, write: Callable[[], None]) -> None:
         """Write to stdout. The status line is taken away meanwhile, as both may be one terminal."""
-        if self._live is not None:
-            self._live.stop()
+        shown = self._live if self._commands == 0 else None
+        if shown is not None:
+            shown.stop()
         write()
         output.flush()
-        if self._live is not None:
-            self._live.start(refresh=True)
+        if shown is not None:
+            shown.start(refresh=True)
 
     def _is_worth_a_line(self, done: WatchRound) -> bool:
         if self._quiet:
@@ -145,17 +170,18 @@ class WatchDisplay:
             return Text("connecting", style="dim")
         status = self._watch.status
         now = datetime.now(UTC)
+        noun = str(status.target)
         parts = [str(status.state)]
         if status.next_at is not None:
             seconds = max((status.next_at - now).total_seconds(), 0)
             parts = [f"next look in {duration_text(round(seconds))}"]
         elif status.state is WatchState.MIRRORING and self._total:
-            parts[0] += f" {self._done:,} of {counted(self._total, 'task')}"
+            parts[0] += f" {self._done:,} of {counted(self._total, noun)}"
         if status.is_up_to_date and status.up_to_date_at is not None:
             ago = (now - status.up_to_date_at).total_seconds()
             parts.insert(0, f"up to date {duration_text(round(max(ago, 0)))} ago")
         if status.tasks:
-            parts.append(counted(status.tasks, "task"))
+            parts.append(counted(status.tasks, noun))
         if status.rounds and not status.is_up_to_date:
             # Last, since a narrow terminal cuts it.
             parts.append(f"not up to date: {printable(status.problem)}")

@@ -32,7 +32,7 @@ async def read_annotations(http: HttpSession, task_id: int) -> TaskAnnotations:
 
 
 async def replace_annotations(
-    http: HttpSession, task_id: int, content: bytes, limit: BodyLimit
+    http: HttpSession, task_id: int, content: bytes, limit: BodyLimit, *, append: bool = False
 ) -> None:
     """Replace all annotations of a task. No call is repeated.
 
@@ -44,6 +44,7 @@ async def replace_annotations(
         task_id: The task.
         content: An object with `tags`, `shapes` and `tracks`, none of which has an id.
         limit: What a gateway allows in one request. It is updated.
+        append: Add them to those that the task has.
 
     Raises:
         ResponseError: The server refuses them. Nothing was replaced.
@@ -59,7 +60,7 @@ async def replace_annotations(
             queue[:0] = parts
             continue
         try:
-            await http.call(_replacing(task_id, piece, first=not done))
+            await http.call(_replacing(task_id, piece, first=not done and not append))
         except ResponseError as error:
             if error.status == TOO_LARGE and limit.note_refused(len(piece)):
                 queue.insert(0, piece)

@@ -295,15 +295,22 @@ class ClientInternals:
                 step="upload",
             )
 
-    async def replace_annotations(self, task_id: int, content: bytes) -> None:
+    async def replace_annotations(
+        self, task_id: int, content: bytes, *, append: bool = False
+    ) -> None:
         """Replace all annotations of a task by JSON without ids, in one call if that is allowed.
+
+        Args:
+            task_id: The task.
+            content: The annotations.
+            append: Add them to those that the task has.
 
         Raises:
             ResponseError: The server refuses them. Nothing was replaced.
             TransportError: They may have been replaced or not.
             ImportUncertainError: They were replaced in part.
         """
-        await replace_annotations(self._http, task_id, content, self._body_limit)
+        await replace_annotations(self._http, task_id, content, self._body_limit, append=append)
 
     @property
     def json_calls(self) -> JsonCalls:

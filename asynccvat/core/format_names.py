@@ -181,6 +181,8 @@ def _latest(found: Sequence[str], known: dict[str, _Name]) -> tuple[str, ...]:
 
 def format_without_server(given: str) -> str:
     """Return the name of the known format that a text means, or else the text itself."""
+    if means_json(given):
+        return CVAT_JSON
     found = meant_formats(given, KNOWN_FORMATS)
     return found[0] if len(found) == 1 else given
 

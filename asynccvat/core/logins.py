@@ -1,17 +1,15 @@
-"""Logins that are kept: what is known of each, apart from its token.
+"""Logins that are kept: what is known of each, apart from its secrets.
 
-`settings.logins` reads and writes them; the tokens are in the system's keyring, or in the file of
-profiles of CVAT's own tools. Pure functions.
+`settings.logins` reads and writes them, `login_secrets` has the secrets. Pure functions.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
@@ -57,7 +55,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
-    """A login that is kept, without its token.
+    """A login that is kept, without its secrets.
 
     Attributes:
         name: Its name, as `--profile` takes it.
@@ -72,6 +70,8 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
         client_cert: The file of a client certificate, None for none.
         client_key: The file of its key, None for none.
         insecure: Whether the server's certificate is not checked.
+        headers: The names of the headers for a gateway. Their values are kept with the token.
+        proxy: The proxy to go through, without user and password, which are kept with the token.
         saved: When it was saved.
     """
 
@@ -87,6 +87,8 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
     client_cert: str | None = None
     client_key: str | None = None
     insecure: bool = False
+    headers: tuple[str, ...] = ()
+    proxy: str | None = None
     saved: datetime
 
     @property
@@ -275,35 +277,3 @@ def token_name(host: str, user: str) -> str:
 def day(moment: datetime) -> str:
     """Return a moment's date, as `2027-03-31`."""
     return moment.astimezone(UTC).date().isoformat()
-
-
-def with_profile(
-    document: Mapping[str, Any], name: str, *, server: str, token: str, created: datetime
-) -> dict[str, Any]:
-    """Return the document of CVAT's tools with another profile.
-
-    The first one becomes their default, as with `cvat-cli profile create`. The key of a login does
-    not: they would send it as an access token.
-
-    Args:
-        document: The document, `{}` for a new one.
-        name: The profile's name.
-        server: The server's address.
-        token: The token.
-        created: The time of now.
-    """
-    profiles = dict(document.get("profiles") or {})
-    entry = {"server": server, "token": token, "created_date": created.isoformat()}
-    new = {"version": 1, **document, "profiles": profiles | {name: entry}}
-    if not profiles and "." in token:
-        new["default_profile"] = name
-    return new
-
-
-def without_profile(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the document of CVAT's tools without a profile."""
-    profiles = {key: entry for key, entry in document.get("profiles", {}).items() if key != name}
-    new = {**document, "profiles": profiles}
-    if new.get("default_profile") == name:
-        del new["default_profile"]
-    return new

@@ -37,6 +37,25 @@ class Cause(StrEnum):
     """Calls of the server that are no export and no import, and work on this machine."""
 
 
+def cause_in_words(cause: Cause, server_work: str = "exports") -> str:
+    """Return what took time, for people.
+
+    Args:
+        cause: What it is.
+        server_work: What the server's workers do in this run, as `RunProgress.server_work` says.
+    """
+    return {
+        Cause.LISTS: "reading lists",
+        Cause.SERVER: f"the server's {server_work}",
+        Cause.NETWORK: "the network",
+        Cause.DISK: "the disk",
+        Cause.OUTAGE: "no answer from the server",
+        Cause.PAUSE: "pauses that the server asked for",
+        Cause.RETRIES: "waits before retries",
+        Cause.OTHER: "other calls of the server",
+    }[cause]
+
+
 def cause_of(flights: Flights, transfers: int | None) -> Cause:
     """Return what a run waits for that has a plan and a server that answers.
 

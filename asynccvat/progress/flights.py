@@ -141,6 +141,11 @@ class Flights:
         """Return how many tasks are in one of these stages."""
         return sum(map(self._counts.__getitem__, stages))
 
+    def leave_out(self, seconds: float, now: float) -> None:
+        """Leave the last seconds out of the present stages: an outage is no task's own time."""
+        for flight in self:
+            flight.since = min(now, flight.since + seconds)
+
     def apply(self, event: Event, now: float) -> Flight | None:
         """Move a task to its next stage.
 

@@ -96,6 +96,7 @@ class RunProgress:
         failed: How many of them failed.
         transferred: Bytes of archives received, or of files sent.
         transfers: How many archives are read, or files sent, at once; None before the run tells.
+        bandwidth: Bytes a second that all of them may take, None for no limit.
         flights: The tasks under way.
         spent: What the time went to.
         outage: The outage of the server that goes on, None if it answers.
@@ -118,6 +119,7 @@ class RunProgress:
         self.failed = 0
         self.transferred = 0
         self.transfers: int | None = None
+        self.bandwidth: int | None = None
         self.flights = Flights()
         self.spent = TimeSpent(started)
         self.outage: Outage | None = None
@@ -150,6 +152,7 @@ class RunProgress:
         match event:
             case RunStarted():
                 self.transfers, self.target = event.transfers, event.target
+                self.bandwidth = event.bandwidth
             case ListingRead():
                 self.listed, self.target = event.tasks, event.target
             case Planned():
@@ -170,6 +173,12 @@ class RunProgress:
         self._pace.apply(event, active=self._active(now), moving=self._moving)
         if isinstance(event, ExportStarted | ExportFinished | ImportStarted | ImportFinished):
             self.stall, self._moved_at = None, now
+
+    @property
+    def server_work(self) -> str:
+        """What the server's workers do: `exports`, `imports` or `exports and imports`."""
+        both = {"exports": self._pace.exports.begun, "imports": self._pace.imports.begun}
+        return " and ".join(work for work, begun in both.items() if begun) or "exports"
 
     @property
     def fraction(self) -> float:
@@ -230,16 +239,17 @@ class RunProgress:
     def slowest(self, now: float, *, after: float = 0.0) -> list[Flight]:
         """Return the tasks that have been longest in their present stage, at most three.
 
-        Tasks that wait in the server's queue are not among them.
+        Tasks that wait in the server's queue, or for other transfers, are not among them.
 
         Args:
             now: Seconds of the clock of `started`.
             after: Seconds after which a stage is long.
         """
+        stages = (*AT_WORK, Stage.READY) if self.opening else AT_WORK
         long = [
             flight
             for flight in self.flights
-            if flight.stage in AT_WORK and now - flight.since >= after
+            if flight.stage in stages and now - flight.since >= after
         ]
         return heapq.nsmallest(_SLOWEST, long, key=lambda flight: flight.since)
 
@@ -256,6 +266,17 @@ class RunProgress:
         if now < self._paused_until:
             return Cause.PAUSE
         return self.spent.lately
+
+    @property
+    def opening(self) -> int:
+        """How many archives were asked for whose first bytes have not come.
+
+        A ready archive waits for a transfer only while all of them are in use.
+        """
+        if self.transfers is None:
+            return 0
+        free = self.transfers - self.flights.count(*MOVING)
+        return max(0, min(self.flights.count(Stage.READY), free))
 
     def pause_left(self, now: float) -> float:
         """Return for how many seconds the server asked for a pause yet."""
@@ -311,9 +332,13 @@ class RunProgress:
             case ServerPaused():
                 self._paused_until = max(self._paused_until, now + event.seconds)
             case ServerUnreachable():
+                if self.outage is None:
+                    # It is told of late: what the run seemed to wait for meanwhile was no more.
+                    self.spent.move(event.seconds, self._cause(), Cause.OUTAGE)
                 self.outage = Outage(now - event.seconds, event.wait, event.error)
             case ServerBack():
                 self.outage = None
+                self.flights.leave_out(event.seconds, now)
                 self._away += event.seconds
                 self._moved_at = now
             case _:

@@ -13,8 +13,11 @@ from sys import intern
 from typing import Any
 
 from asynccvat.core.targets import TargetKind
+from asynccvat.progress import cause_in_words
+from asynccvat.reports.problems import Problems
 from asynccvat.reports.server_work import divide_stays
-from asynccvat.reports.timeline import Pause, Phase, TaskLine, Timeline
+from asynccvat.reports.timeline import Pause, Phase, TaskLine, Timeline, Wait
+from asynccvat.reports.waits import RunWaits
 
 
 class TimelineBuilder:
@@ -22,6 +25,8 @@ class TimelineBuilder:
 
     def __init__(self) -> None:
         self._timeline = Timeline()
+        self._waits = RunWaits()
+        self._problems = Problems(self._timeline)
         self._under_way: dict[tuple[int, str, int], TaskLine] = {}
         # What to add to the server's clock for seconds of the run, by work: a copy has two servers.
         self._clocks: dict[str, float] = {}
@@ -35,11 +40,14 @@ class TimelineBuilder:
         """
         timeline = self._timeline
         timeline.seconds = max(timeline.seconds, at)
+        self._waits.add(record, at)
         match record.get("event"):
             case "command_started":
                 timeline.begun = record
             case "run_finished":
                 timeline.ended.append(record)
+            case "problem_found" | "verify_finished":
+                self._problems.add(record, _key(record), at)
             case "destination_settled":
                 timeline.description = str(record.get("description") or "")
             case "planned":
@@ -62,11 +70,17 @@ class TimelineBuilder:
             line.enter(None, timeline.seconds)
             timeline.lines.append(line)
         self._under_way = {}
+        timeline.lines += self._problems.lines()
         timeline.pauses = [
             Pause(max(0.0, one.start), min(one.end, timeline.seconds), one.why)
             for one in timeline.pauses
         ]
         timeline.estimated += divide_stays(timeline.lines, self._clocks)
+        work = self._waits.server_work
+        timeline.waits = [
+            Wait(str(cause), cause_in_words(cause, work), seconds)
+            for cause, seconds in self._waits.seconds.items()
+        ]
         return timeline
 
     def _pause(self, start: float, end: float, why: str) -> None:
@@ -89,6 +103,7 @@ class TimelineBuilder:
             line.enter(None, at)
             line.end, line.outcome = at, _outcome(record)
             timeline.lines.append(line)
+            self._problems.solve(key)
             return
         change = _CHANGES.get(record["event"])
         if change is None and record["event"] != "task_started":

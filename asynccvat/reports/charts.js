@@ -74,8 +74,8 @@ const Charts = {
     }));
   },
 
-  /* Bars of tasks, a row each. Each bar has row, phase, start and length in milliseconds. */
-  bars(element, bars, {rows, label, names, domain, rowHeight, top, ariaLabel, moved = () => 0}) {
+  /* Bars of tasks, a row each. Each bar has row, phase, start and length in milliseconds, and, if it is drawn elsewhere, when it began. */
+  bars(element, bars, {rows, label, names, domain, rowHeight, top, ariaLabel}) {
     const margin = Charts.narrow() ? 104 : 220;
     Charts.put(element, {
       marginLeft: margin,
@@ -94,12 +94,14 @@ const Charts = {
           y: "row",
           fill: "phase",
           rx: 1.5,
-          title: (bar) => `${label(bar.row)}\n${names[bar.phase]}: ${Format.seconds(bar.length / 1000)}\nfrom ${Format.seconds((bar.start + moved(bar.row)) / 1000)} to ${Format.seconds((bar.start + bar.length + moved(bar.row)) / 1000)} of the run`,
+          title: (bar) => `${label(bar.row)}\n${names[bar.phase]}: ${Format.seconds(bar.length / 1000)}\nfrom ${Format.seconds(Charts.began(bar) / 1000)} to ${Format.seconds((Charts.began(bar) + bar.length) / 1000)} of the run`,
           tip: true,
         }),
       ],
     });
   },
+
+  began: (bar) => bar.began ?? bar.start,
 
   cut: (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text),
 };

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from asynccvat.core.texts import printable
-from asynccvat.reports.failures import failure_groups, failure_of
+from asynccvat.reports.failures import (
+    FailureGroup,
+    failure_groups,
+    failure_of,
+    retry_all,
+    retry_command,
+)
 from asynccvat.reports.series import Series, series_of
 from asynccvat.reports.timeline import Phase, TaskLine, Timeline
 
@@ -37,6 +43,7 @@ def document(timeline: Timeline, started_at: str) -> dict[str, Any]:
     """
     lines = timeline.lines
     shown = lines_shown(lines)
+    groups = failure_groups(lines)
     return {
         "head": _head(timeline, started_at),
         "settings": [[_text(name), _text(value)] for name, value in _settings(timeline.begun)],
@@ -44,10 +51,12 @@ def document(timeline: Timeline, started_at: str) -> dict[str, Any]:
         "warningCount": len(timeline.warnings),
         "pauses": [[_ms(one.start), _ms(one.end), one.why] for one in timeline.pauses],
         "series": _series(series_of(timeline)),
+        "waits": [[one.cause, one.words, round(one.seconds, 3)] for one in timeline.waits],
         "phases": _phase_totals(lines),
         "estimated": timeline.estimated,
         "work": sorted(timeline.work),
-        "failures": _failures(lines),
+        "failures": [_failure(group, timeline.begun) for group in groups],
+        "retryAll": _command(retry_all(timeline.begun, groups)),
         "table": _table(lines),
         "lines": {
             "all": len(shown) == sum(bool(line.spans) for line in lines),
@@ -64,7 +73,9 @@ def lines_shown(lines: Sequence[TaskLine]) -> list[int]:
     """
     working = [number for number, line in enumerate(lines) if line.spans]
     if len(working) > MOST_LINES:
-        slowest = heapq.nlargest(SLOWEST_LINES, working, key=lambda number: lines[number].seconds)
+        slowest = heapq.nlargest(
+            SLOWEST_LINES, working, key=lambda n: (lines[n].own_seconds, lines[n].seconds)
+        )
         failed = [number for number in working if lines[number].failed][:FAILED_LINES]
         working = list({*slowest, *failed})
     return sorted(working, key=lambda number: (lines[number].start, number))
@@ -73,6 +84,9 @@ def lines_shown(lines: Sequence[TaskLine]) -> list[int]:
 def _head(timeline: Timeline, started_at: str) -> dict[str, Any]:
     begun, ended = timeline.begun, timeline.ended
     actions = Counter(_action(line) for line in timeline.lines)
+    told = len({(line.target, line.id) for line in timeline.lines})
+    intact = max(0, timeline.checked - told)
+    actions.update({"intact": intact} if intact else {})
     state, explanation = _result(timeline)
     targets = {line.target for line in timeline.lines}
     said = [float(record.get("seconds") or 0.0) for record in ended]
@@ -87,7 +101,7 @@ def _head(timeline: Timeline, started_at: str) -> dict[str, Any]:
         "explanation": _text(explanation, _MESSAGE),
         "noun": _NOUNS.get(str(begun.get("command")))
         or (targets.pop() if len(targets) == 1 else "target" if targets else "task"),
-        "tasks": len(timeline.lines),
+        "tasks": len(timeline.lines) + intact,
         "planned": timeline.planned,
         "done": sum(_action(line) not in _WITHOUT_WORK for line in timeline.lines),
         "counts": dict(actions.most_common()),
@@ -111,6 +125,8 @@ def _result(timeline: Timeline) -> tuple[str, str]:
             return "interrupted", "Run the same command again to continue."
         if record.get("guard"):
             return "refused", str(record["guard"])
+        if record.get("without_receipts"):
+            return "incomplete", "The folder holds no receipt, so nothing could be compared."
     if any(line.failed for line in timeline.lines):
         return "failed", ""
     if not all(record.get("ok") for record in timeline.ended):
@@ -146,16 +162,19 @@ def _phase_totals(lines: Sequence[TaskLine]) -> dict[str, float]:
     return {phase: round(seconds, 3) for phase, seconds in totals.items() if seconds}
 
 
-def _failures(lines: Sequence[TaskLine]) -> list[dict[str, Any]]:
-    return [
-        {
-            "error": _text(group.error),
-            "message": _text(group.message, _MESSAGE),
-            "count": len(group.lines),
-            "ids": [line.id for line in group.lines[:_IDS_OF_A_GROUP]],
-        }
-        for group in failure_groups(lines)
-    ]
+def _failure(group: FailureGroup, begun: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "error": _text(group.error),
+        "message": _text(group.message, _MESSAGE),
+        "count": len(group.lines),
+        "ids": [line.id for line in group.lines[:_IDS_OF_A_GROUP]],
+        "retry": _command(retry_command(begun, group.lines)),
+    }
+
+
+def _command(line: str) -> str:
+    """Return a command that is to be copied; "" if it cannot be shown as it is."""
+    return line if printable(line) == line and len(line) <= _MESSAGE else ""
 
 
 def _table(lines: Sequence[TaskLine]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def _runs(records: Iterable[Mapping[str, Any]]) -> Iterator[LoggedRun]:
         if builder is None:
             builder, began, began_at = TimelineBuilder(), at, record["at"]
         builder.add(record, max(0.0, (at - began).total_seconds()))
-        ended = record["event"] == "run_finished"
+        ended = record["event"] in ("run_finished", "verify_finished")
     if builder is not None:
         yield LoggedRun(builder.build(), began_at)
 

@@ -2,6 +2,10 @@
 /* Fill the page from its data. Texts of the run are shown as text, never as markup. */
 const Report = {
   PHASES: ["at the server", "waiting", "exporting", "transferring", "committing", "retrying"],
+  /* Phases in which a task waits for no other one. */
+  OWN: [2, 3, 4, 5],
+  /* What a run waits for has the colour of the phase in which tasks do. */
+  CAUSES: {lists: "c0", other: "c1", server: "c2", network: "c3", disk: "c4", retries: "c5", outage: "c6", pause: "c7"},
   ROW: 34,
   LINE: 22,
   /* Rows and lines on paper: a time line does not break between pages. */
@@ -94,29 +98,39 @@ const Head = {
   },
 
   shares(data, names) {
-    const shares = document.getElementById("shares");
-    const legend = document.getElementById("legend");
-    const whole = d3.sum(Object.values(data.phases));
-    const spoken = [];
-    for (const [number, phase] of Report.PHASES.entries()) {
-      const seconds = data.phases[phase];
-      if (!seconds) continue;
-      const part = Report.element("i", undefined, `c${number}`);
-      part.style.flex = `${seconds} 1 0`;
-      part.title = `${names[number]}: ${Format.seconds(seconds)}`;
-      shares.append(part);
-      const item = Report.element("li");
-      item.append(Report.element("i", undefined, `c${number}`), `${names[number]} `, Report.element("b", Format.share(seconds, whole)));
-      legend.append(item);
-      spoken.push(`${names[number]} ${Format.share(seconds, whole)}`);
-    }
-    shares.setAttribute("aria-label", `Time of all tasks together: ${spoken.join(", ")}`);
+    Report.show("waits-figure", data.waits.length > 0);
+    const run = d3.sum(data.waits, ([, , seconds]) => seconds);
+    const waits = data.waits.filter(([, , seconds]) => seconds >= 0.01 * run);
+    Head.bar("waits", waits.map(([cause, words, seconds]) => [Report.CAUSES[cause], words, seconds]), "Time of the run");
+    const phases = [...Report.PHASES.entries()].map(([number, phase]) => [`c${number}`, names[number], data.phases[phase] || 0]);
+    const whole = Head.bar("shares", phases, "Time of all tasks together");
     Report.show("time", whole > 0);
     Report.show("slow", whole > 0);
     Report.show("lines", whole > 0);
     Report.show("estimated", data.estimated > 0);
     const work = names[2] === "server working" ? "work" : names[2].replace("ing", "");
     Report.set("estimated", `When ${Format.counted(data.estimated, work)} began is estimated from how long the others took: most results are fetched when they are predicted to be ready, without asking.`);
+  },
+
+  /* Fill a bar and its legend with parts of a class, a name and seconds; return the sum. */
+  bar(id, parts, label) {
+    const bar = document.getElementById(id);
+    const legend = document.getElementById(`${id}-legend`);
+    const whole = d3.sum(parts, ([, , seconds]) => seconds);
+    const spoken = [];
+    for (const [colour, name, seconds] of parts) {
+      if (!seconds) continue;
+      const part = Report.element("i", undefined, colour);
+      part.style.flex = `${seconds} 1 0`;
+      part.title = `${name}: ${Format.seconds(seconds)}`;
+      bar.append(part);
+      const item = Report.element("li");
+      item.append(Report.element("i", undefined, colour), `${name} `, Report.element("b", Format.share(seconds, whole)));
+      legend.append(item);
+      spoken.push(`${name} ${Format.share(seconds, whole)}`);
+    }
+    bar.setAttribute("aria-label", `${label}: ${spoken.join(", ")}`);
+    return whole;
   },
 
   messages(data) {
@@ -130,13 +144,42 @@ const Head = {
       if (group.error) item.append(Report.element("b", group.error), " ");
       item.append(Report.element("span", group.message));
       if (ids.length) item.append(Report.element("p", `${data.head.noun} ${ids.join(", ")}${more > 0 ? ` and ${Format.count(more)} more` : ""}`, "ids"));
+      if (group.retry) item.append(Retry.element(group.retry));
       groups.append(item);
     }
+    Report.show("retry", Boolean(data.retryAll));
+    if (data.retryAll) document.getElementById("retry").append(Retry.element(data.retryAll));
     const list = document.getElementById("warning-list");
     Report.show("warnings", data.warnings.length > 0);
     for (const warning of data.warnings) list.append(Report.element("li", warning));
     const hidden = data.warningCount - data.warnings.length;
     if (hidden > 0) list.append(Report.element("li", `${Format.count(hidden)} more`));
+  },
+};
+
+/* Commands that retry what failed. */
+const Retry = {
+  element(command) {
+    const line = Report.element("p", "", "command");
+    const code = Report.element("code", command);
+    const copy = Report.element("button", "Copy");
+    copy.type = "button";
+    copy.setAttribute("aria-label", `Copy the command: ${command}`);
+    copy.addEventListener("click", () => Retry.copy(code, copy));
+    line.append(code, copy);
+    return line;
+  },
+
+  /* Without the clipboard, the command is selected, for the keys that copy. */
+  async copy(code, button) {
+    getSelection().selectAllChildren(code);
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
   },
 };
 
@@ -160,12 +203,23 @@ const Draw = {
     Draw.slowest(data, names);
   },
 
+  /* The tasks that took longest, without their waits for other tasks. */
   slowest(data, names) {
     const {table, lines} = data;
-    const order = d3.range(lines.rows.length).sort((a, b) => table.took[lines.rows[b]] - table.took[lines.rows[a]]).slice(0, 12);
-    const bars = order.flatMap((line) => Lines.fromItsStart(data, line));
+    const long = lines.rows.map((_, line) => Lines.own(lines, line));
+    const order = d3.range(lines.rows.length).filter((line) => long[line] > 0).sort((a, b) => long[b] - long[a]).slice(0, 12);
+    Report.show("slow", order.length > 0);
+    if (!order.length) return;
+    const bars = order.flatMap((line) => {
+      let end = 0;
+      return Lines.bars(lines, line).filter(({phase}) => Report.OWN.includes(phase)).map((bar) => {
+        const start = end;
+        end += bar.length;
+        return {...bar, start, began: bar.start};
+      });
+    });
     Charts.bars(document.getElementById("slowest"), bars, {
-      rows: order, label: (line) => Lines.label(table, lines.rows[line]), names, rowHeight: Report.LINE, top: false, moved: (line) => table.start[lines.rows[line]],
+      rows: order, label: (line) => Lines.label(table, lines.rows[line]), names, rowHeight: Report.LINE, top: false,
       domain: [0, (d3.max(bars, (bar) => bar.start + bar.length) || 1) / 1000], ariaLabel: "The slowest tasks and their phases",
     });
   },
@@ -180,8 +234,11 @@ const Lines = {
   /* The bars of a line, in milliseconds since its task began. */
   fromItsStart({lines, table}, line) {
     const began = table.start[lines.rows[line]];
-    return Lines.bars(lines, line).map((bar) => ({...bar, start: bar.start - began}));
+    return Lines.bars(lines, line).map((bar) => ({...bar, start: bar.start - began, began: bar.start}));
   },
+
+  /* Milliseconds in which a task waited for no other one. */
+  own: (lines, line) => d3.sum(Lines.bars(lines, line), ({phase, length}) => (Report.OWN.includes(phase) ? length : 0)),
 
   label: (table, row) => `${table.id[row] || ""} ${table.name[row]}`.trim(),
 
@@ -229,7 +286,6 @@ const Lines = {
     Charts.bars(document.getElementById("waterfall"), bars, {
       rows, label: (line) => Lines.label(data.table, data.lines.rows[line]), names: Lines.names, rowHeight: Report.LINE, top: true,
       domain: [Math.max(0, start - margin), end + margin], ariaLabel: "Time line of the tasks in view",
-      moved: (line) => (aligned ? data.table.start[data.lines.rows[line]] : 0),
     });
     Report.set("lines-axis", aligned ? "Times since each task began" : "Times of the run");
   },
@@ -283,7 +339,9 @@ const Table = {
 
   chips() {
     const chips = document.getElementById("chips");
-    const counts = Object.entries(Table.data.head.counts);
+    // A verification counts intact tasks, and has no row for them.
+    const counts = Object.entries(Table.data.head.counts).filter(([action]) => Table.table.words.includes(action));
+    Report.show("tasks", Table.table.id.length > 0 || !Table.data.head.tasks);
     for (const [action, count] of [[null, Table.table.id.length], ...(counts.length > 1 ? counts : [])]) {
       const chip = Report.element("button", `${action || "all"} ${Format.count(count)}`);
       chip.type = "button";

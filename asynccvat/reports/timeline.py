@@ -32,6 +32,10 @@ class Phase(StrEnum):
     """One of its steps failed. It waits for the next attempt."""
 
 
+OWN_PHASES = frozenset({Phase.WORKING, Phase.TRANSFERRING, Phase.COMMITTING, Phase.RETRYING})
+"""Phases in which a task waits for no other one."""
+
+
 class Span(msgspec.Struct, frozen=True, gc=False):
     """A stretch of time, in seconds of the run."""
 
@@ -102,6 +106,11 @@ class TaskLine:
         return 0.0 if self.end is None else self.end - self.start
 
     @property
+    def own_seconds(self) -> float:
+        """Seconds that were spent on it alone: it waited for no other task in them."""
+        return sum(span.end - span.start for span in self.spans if span.phase in OWN_PHASES)
+
+    @property
     def failed(self) -> bool:
         """Whether it failed."""
         return self.outcome.get("action") == "failed"
@@ -163,6 +172,21 @@ class Pause:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a part of the run's time went to.
+
+    Attributes:
+        cause: The value of a `progress.Cause`.
+        words: The cause, for people.
+        seconds: How long the run waited for it in all.
+    """
+
+    cause: str
+    words: str
+    seconds: float
+
+
 @dataclass(slots=True)
 class Timeline:
     """What happened in a run.
@@ -172,11 +196,14 @@ class Timeline:
         bytes: The bytes that were received or sent, over time.
         seconds: Seconds from the first event to the last.
         pauses: When the server was unreachable, or asked for a pause.
+        waits: What the time of the run went to, the longest first.
         warnings: The run's warnings.
         begun: The record of `command_started`, empty if the log has none.
         description: What the destination holds, in one line. "" if it is unknown.
         planned: Tasks with work in the plans of its steps.
-        ended: The records of `run_finished`: one, or one for each step of a run file.
+        checked: Targets that a verification checked.
+        ended: The records of `run_finished` or `verify_finished`: one, or one for each step of a
+            run file.
         estimated: Tasks whose worker's time is estimated from that of the others.
         work: What the server's workers did: `export`, `import`, or both.
     """
@@ -185,10 +212,12 @@ class Timeline:
     bytes: ByteCounts = field(default_factory=ByteCounts)
     seconds: float = 0.0
     pauses: list[Pause] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     begun: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     planned: int = 0
+    checked: int = 0
     ended: list[Mapping[str, Any]] = field(default_factory=list)
     estimated: int = 0
     work: set[str] = field(default_factory=set)

@@ -13,6 +13,7 @@ from functools import partial
 from asynccvat.api.uploads import plan_upload
 from asynccvat.client import internals
 from asynccvat.commands.restore.preparation import find_project
+from asynccvat.core.format_names import means_json
 from asynccvat.core.models import Task
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
@@ -112,7 +113,7 @@ class _Check:
                 await self.project(int(given), str(step.place_of(given)))
 
     async def _mirror(self, step: MirrorStep) -> None:
-        if step.format is not None:
+        if step.format is not None and not means_json(step.format):
             await self._exporter(step, step.format)
         try:
             check_prunable(step.selection, prune=step.options.prune)
@@ -172,7 +173,7 @@ class _Check:
 
     async def _upload(self, step: UploadStep, batch: Batch) -> None:
         name = batch.format or ExportSpec().format
-        known = await self._importer(step, name)
+        known = means_json(name) or await self._importer(step, name)
         present = batch.without(step.awaits)
         if not (known and present.task_ids):
             return

@@ -27,8 +27,11 @@ def recorded_server(folder: Path) -> tuple[str, str | None] | None:
         The server's address, and the organization's short name: "" for the personal workspace,
         None for everything. None if nothing readable says it.
     """
+    path = folder / OWN_FOLDER / "destination.json"
+    if not path.is_file():  # one that somebody else made may be a pipe, without an end
+        return None
     try:
-        with (folder / OWN_FOLDER / "destination.json").open("rb") as file:
+        with path.open("rb") as file:
             document = json.loads(file.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None

@@ -20,6 +20,7 @@ from asynccvat.settings.connection import ConnectionSettings, read_connection
 from asynccvat.settings.destinations import FILE_NAME
 from asynccvat.settings.saved_choice import (
     Saved,
+    closed_token,
     expiry_warning,
     missing,
     named_profile,
@@ -51,6 +52,8 @@ class Settings:
             bundle, or False to check nothing.
         warnings: Messages for the user, about files of secrets that others can read.
         asking_refused: Why no secret may be asked for, None if it may.
+        closed_token: The fingerprint of a login's token that stays in the keyring, which was not to
+            be opened. None if there is a token, or other credentials.
         connection: How to get through gateways and proxies.
         places: The place of each setting that counts, by its name: option, variable, or file and
             line.
@@ -66,6 +69,7 @@ class Settings:
     verify: bool | Path = True
     warnings: tuple[str, ...] = ()
     asking_refused: str | None = None
+    closed_token: str | None = None
     connection: ConnectionSettings = field(default_factory=ConnectionSettings)
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
@@ -83,6 +87,17 @@ class Settings:
     def password_missing(self) -> bool:
         """Whether there is a user name without a password."""
         return self.username is not None and self.password is None
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The beginning of a hash of the token, also of one in a keyring that stays closed.
+
+        None without a token.
+        """
+        # Most commands need none, and start faster without it.
+        from asynccvat.core.logins import fingerprint  # noqa: PLC0415 - see above
+
+        return self.closed_token if self.token is None else fingerprint(self.token)
 
     @property
     def client_arguments(self) -> dict[str, Any]:
@@ -120,6 +135,7 @@ def load_settings(
     profiles: Path | None = None,
     logins: Path | None = None,
     saved: bool = True,
+    keyring: bool = True,
 ) -> Settings:
     """Combine the settings of all places. Blocks while it reads files.
 
@@ -135,8 +151,8 @@ def load_settings(
     - User, token and server: the default login gives server and token.
     - The server alone: `cvat-cli config default-server` gives it, or else the default login.
 
-    A login also gives the organization and the certificates that it was made with, for its server
-    only, where no other place names them.
+    A login also gives the organization, the certificates, the headers and the proxy that it was
+    made with, for its server only, where no other place names them.
 
     With a `destination`, its own `server.yaml` goes before the files of `DEFAULT_FILES`. And if no
     place names a server, the login for the server of its tasks goes before the default one.
@@ -170,6 +186,8 @@ def load_settings(
             if it can change the result.
         logins: The list of saved logins; that of the user by default, and none with `profiles`.
         saved: Whether saved logins are used at all.
+        keyring: Whether the system's keyring may be opened, which may ask its user to unlock it.
+            Without it, a login gives no token that is there.
 
     Returns:
         The settings. The server is always known; `password_missing` tells if a password is needed.
@@ -208,11 +226,11 @@ def load_settings(
     given = {
         name: SettingValue(text, FLAGS[name]) for name, text in flags.items() if text is not None
     }
-    places = Saved(profiles, logins)
+    places = Saved(profiles, logins, keyring)
     chosen: Profile | SettingValue | None = None
     if profile is not None:
         chosen = named_profile(profile, places, given)
-        given |= chosen.access
+        given = chosen.access | given
     file, found = _config_file(config, variables, directory or Path(), destination)
     of_file, warnings = _of_file(file)
     layers = [
@@ -232,7 +250,9 @@ def load_settings(
     _choose_credentials(layers)
     warnings = (*warnings, *expiry_warning(chosen, layers))
     refusal = check_trust(layers, of_file, file) if file is not None and found else None
-    return replace(_settings(layers, warnings), asking_refused=refusal)
+    settings = replace(_settings(layers, warnings), asking_refused=refusal)
+    closed = None if keyring else closed_token(chosen, settings.token)
+    return settings if closed is None else replace(settings, token=None, closed_token=closed)
 
 
 def settings_of_one_place(values: Layer, warnings: tuple[str, ...] = ()) -> Settings:

@@ -1,30 +1,31 @@
 """Read and write saved logins: those of `asynccvat login` and the profiles of CVAT's own tools.
 
-`logins.json` in the settings folder describes each login, without its token.
-`keyring_tokens` and `profiles` keep the tokens. `api.logins` makes logins.
+`logins.json` in the settings folder describes each login, without its secrets.
+`keyring_secrets` and `profiles` keep those. `api.logins` makes logins.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import platformdirs
 
+from asynccvat.core.login_secrets import LoginSecrets
 from asynccvat.core.logins import SavedLogin, SavedLogins, TokenStore, decode, encode
 from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import ConfigError
-from asynccvat.settings import keyring_tokens
-from asynccvat.settings.private_files import locked, write_private
+from asynccvat.settings import keyring_secrets
+from asynccvat.settings.private_files import locked, read_private, write_private
 from asynccvat.settings.profiles import (
     Profile,
     Profiles,
-    check_modes,
     profiles_path,
     read_profiles,
     remove_profile,
+    secret_settings,
     write_profile,
 )
 from asynccvat.settings.values import SettingValue
@@ -73,8 +74,7 @@ class LoginFiles:
         if self.logins is None:
             return SavedLogins()
         try:
-            check_modes(self.logins)
-            content = self.logins.read_bytes()
+            content = read_private(self.logins)
         except (FileNotFoundError, NotADirectoryError):
             return SavedLogins()
         except OSError as error:
@@ -84,13 +84,15 @@ class LoginFiles:
             ) from error
         return decode(content, repr(str(self.logins)))
 
-    def save(self, login_for: Callable[[SavedLogins], SavedLogin], token: str) -> SaveResult:
-        """Keep a login and its token. It becomes the default. Blocks.
+    def save(
+        self, login_for: Callable[[SavedLogins], SavedLogin], secrets: LoginSecrets
+    ) -> SaveResult:
+        """Keep a login and its secrets. It becomes the default. Blocks.
 
         Args:
             login_for: Returns the login, for what is known at the time of the change. Another
                 program may have saved one since the caller looked.
-            token: The token.
+            secrets: Its secrets.
 
         Returns:
             The login, and what became of the one that it replaced.
@@ -106,7 +108,7 @@ class LoginFiles:
             # First the list: if this is killed now, the next login still knows what to revoke.
             write_private(self.logins, encode(known.with_login(login)))
             try:
-                self._write_token(login, token)
+                self._write_secrets(login, secrets)
             except BaseException:
                 write_private(self.logins, encode(known))
                 raise
@@ -123,7 +125,7 @@ class LoginFiles:
             known = self.read()
             current = known.find(login.name)
             if current is not None and current.fingerprint == login.fingerprint:
-                self._remove_token(login)
+                self._remove_secrets(login)
                 write_private(self.logins, encode(known.without(login.name)))
 
     def _is_removed(self, before: SavedLogin | None, login: SavedLogin) -> bool:
@@ -132,26 +134,26 @@ class LoginFiles:
             return True
         # A login with another store is what helps if a keyring cannot be used any more.
         try:
-            self._remove_token(before)
+            self._remove_secrets(before)
         except ConfigError:
             return False
         return True
 
-    def _write_token(self, login: SavedLogin, token: str) -> None:
+    def _write_secrets(self, login: SavedLogin, secrets: LoginSecrets) -> None:
         if login.store is TokenStore.KEYRING:
-            keyring_tokens.write_token(_address(login.url), login.name, token)
+            keyring_secrets.write_secrets(_address(login.url), login.name, secrets)
         else:
             write_profile(
-                self.profiles, login.name, server=login.url, token=token, created=login.saved
+                self.profiles, login.name, server=login.url, secrets=secrets, created=login.saved
             )
 
-    def _remove_token(self, login: SavedLogin) -> None:
+    def _remove_secrets(self, login: SavedLogin) -> None:
         if login.store is TokenStore.KEYRING:
-            keyring_tokens.remove_token(_address(login.url), login.name)
+            keyring_secrets.remove_secrets(_address(login.url), login.name)
             return
         profile = read_profiles(self.profiles).saved.get(login.name)
         # CVAT's own tools may have replaced it since: that one is not ours to remove.
-        if profile is not None and login.is_of(profile.read_token().text):
+        if profile is not None and _is_of(login, profile):
             remove_profile(self.profiles, login.name)
 
 
@@ -167,7 +169,7 @@ def read_saved(files: LoginFiles) -> Profiles:
     for login in known.logins:
         if login.store is TokenStore.KEYRING:
             saved[login.name] = _in_keyring(login)
-        elif login.name in saved and login.is_of(saved[login.name].read_token().text):
+        elif login.name in saved and _is_of(login, saved[login.name]):
             saved[login.name] = _in_file(login, saved[login.name], files.profiles)
     default = known.default if known.default in saved else profiles.default
     server = profiles.default_server
@@ -176,21 +178,26 @@ def read_saved(files: LoginFiles) -> Profiles:
     return replace(profiles, saved=saved, default=default, default_server=server)
 
 
+def _is_of(login: SavedLogin, profile: Profile) -> bool:
+    return login.is_of(profile.read_secrets()["token"].text)
+
+
 def _in_file(login: SavedLogin, profile: Profile, file: Path) -> Profile:
     place = f"the login {login.name!r} in {file}"
-    token = SettingValue(profile.read_token().text, place)
+    secrets = {name: replace(value, place=place) for name, value in profile.read_secrets().items()}
     server = SettingValue(profile.server.text, place)
-    return Profile(server, lambda: token, _more(login), login)
+    return Profile(server, lambda: secrets, _more(login), login)
 
 
 def _in_keyring(login: SavedLogin) -> Profile:
     place = f"the login {login.name!r}"
 
-    def read_token() -> SettingValue:
-        token = keyring_tokens.read_token(_address(login.url), login.name)
-        return SettingValue(token, f"{place} in the system's keyring")
+    @cache  # a keyring may ask its user each time
+    def read_secrets() -> dict[str, SettingValue]:
+        secrets = keyring_secrets.read_secrets(_address(login.url), login.name)
+        return secret_settings(secrets, f"{place} in the system's keyring")
 
-    return Profile(SettingValue(login.url, place), read_token, _more(login), login)
+    return Profile(SettingValue(login.url, place), read_secrets, _more(login), login)
 
 
 def _more(login: SavedLogin) -> dict[str, SettingValue]:

@@ -1,4 +1,4 @@
-"""Write small files that nobody else may read, whole or not at all, one program at a time."""
+"""Read and write small files that are their user's alone: whole, and one program at a time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -19,9 +20,36 @@ if sys.platform != "win32":
 LOCK_SECONDS = 30.0
 """The longest wait for another program that changes the same file."""
 
+_MODES = ((0o700, "folder"), (0o600, "file"))
 _PAUSE_SECONDS = 0.05
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 """What `flock` raises on file systems without locks."""
+
+
+def read_private(path: Path) -> bytes:
+    """Read a file that others may neither read nor write. Blocks.
+
+    Raises:
+        ConfigError: It is no file, its mode is not 600, or that of its folder is not 700.
+        OSError: It cannot be read.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ConfigError(f"{str(path)!r} is not a file. Move it away, and run `asynccvat login`.")
+    _check_modes(path)
+    return path.read_bytes()
+
+
+def _check_modes(path: Path) -> None:
+    if os.name != "posix":
+        return
+    for place, (expected, kind) in zip((path.parent, path), _MODES, strict=True):
+        mode = stat.S_IMODE(place.stat().st_mode) & 0o777
+        if mode != expected:
+            raise ConfigError(
+                f"refusing to use {str(path)!r}: the {kind} {str(place)!r} has permissions "
+                f"{mode:o} "
+                f"instead of {expected:o}. Run: chmod {expected:o} '{place}'"
+            )
 
 
 @contextlib.contextmanager

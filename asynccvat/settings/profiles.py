@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,14 +18,19 @@ from typing import Any
 
 import platformdirs
 
-from asynccvat.core.logins import SavedLogin, with_profile, without_profile
+from asynccvat.core.login_secrets import (
+    LoginSecrets,
+    gateway_of,
+    with_profile,
+    without_profile,
+)
+from asynccvat.core.logins import SavedLogin
 from asynccvat.core.wire.urls import same_server
 from asynccvat.errors import ConfigError
-from asynccvat.settings.private_files import write_private
+from asynccvat.settings.private_files import read_private, write_private
 from asynccvat.settings.values import SettingValue
 
 _VERSION = 1
-_MODES = ((0o700, "folder"), (0o600, "file"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +39,21 @@ class Profile:
 
     Attributes:
         server: The server's address.
-        read_token: Returns the token. Blocks.
+        read_secrets: Returns the token, and what a gateway before the server wants, as settings.
+            Blocks.
         more: Other settings that were saved with it, for its server only.
         login: What is known of the login that saved it; None for a profile of CVAT's own tools.
     """
 
     server: SettingValue
-    read_token: Callable[[], SettingValue]
+    read_secrets: Callable[[], Mapping[str, SettingValue]]
     more: Mapping[str, SettingValue] = field(default_factory=dict)
     login: SavedLogin | None = None
 
     @property
     def access(self) -> dict[str, SettingValue]:
-        """Server and token as settings. Blocks."""
-        return {"url": self.server, "token": self.read_token()}
+        """The server and the secrets for it, as settings. Blocks."""
+        return {"url": self.server, **self.read_secrets()}
 
     @property
     def settings(self) -> dict[str, SettingValue]:
@@ -171,7 +175,7 @@ def read_document(path: Path) -> dict[str, Any] | None:
         ConfigError: As for `read_profiles`.
     """
     try:
-        content = _content(path)
+        content = read_private(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
@@ -183,14 +187,16 @@ def read_document(path: Path) -> dict[str, Any] | None:
     return _document(path, content)
 
 
-def write_profile(path: Path, name: str, *, server: str, token: str, created: datetime) -> None:
+def write_profile(
+    path: Path, name: str, *, server: str, secrets: LoginSecrets, created: datetime
+) -> None:
     """Add a profile, or replace the one of its name. All others stay. Blocks.
 
     Raises:
         ConfigError: The file cannot be used as it is, or cannot be written.
     """
     document = read_document(path) or {}
-    new = with_profile(document, name, server=server, token=token, created=created)
+    new = with_profile(document, name, server=server, secrets=secrets, created=created)
     write_private(path, _encoded(new))
 
 
@@ -207,31 +213,6 @@ def remove_profile(path: Path, name: str) -> None:
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True).encode()
-
-
-def _content(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ConfigError(f"{str(path)!r} is not a file. Move it away, and run `asynccvat login`.")
-    check_modes(path)
-    return path.read_bytes()
-
-
-def check_modes(path: Path) -> None:
-    """Refuse a file that others may read or write, by itself or by its folder. Blocks.
-
-    Raises:
-        ConfigError: Its mode is not 600, or that of its folder is not 700.
-    """
-    if os.name != "posix":
-        return
-    for place, (expected, kind) in zip((path.parent, path), _MODES, strict=True):
-        mode = stat.S_IMODE(place.stat().st_mode) & 0o777
-        if mode != expected:
-            raise ConfigError(
-                f"refusing to use {str(path)!r}: the {kind} {str(place)!r} has permissions "
-                f"{mode:o} "
-                f"instead of {expected:o}. Run: chmod {expected:o} '{place}'"
-            )
 
 
 def _document(path: Path, content: bytes) -> dict[str, Any]:
@@ -266,7 +247,25 @@ def _profile(path: Path, name: str, entry: object) -> Profile:
         return SettingValue(text, f"{path}, profile {name!r}")
 
     server, token = value("server"), value("token")
-    return Profile(SettingValue(_with_scheme(server.text), server.place), lambda: token)
+    gateway = gateway_of(entry) if isinstance(entry, dict) else None
+    if gateway is None:
+        raise ConfigError(
+            f"{path}: the headers or the proxy of the profile {name!r} are damaged. Save it again "
+            f"with `asynccvat login --name {name}`."
+        )
+    secrets = secret_settings(LoginSecrets(token.text, gateway), token.place)
+    return Profile(SettingValue(_with_scheme(server.text), server.place), lambda: secrets)
+
+
+def secret_settings(secrets: LoginSecrets, place: str) -> dict[str, SettingValue]:
+    """Return secrets as settings, each with the place that it comes from."""
+    found = {"token": SettingValue(secrets.token, place)}
+    if secrets.gateway.headers:
+        lines = (f"{name}: {value}" for name, value in secrets.gateway.headers.items())
+        found["headers"] = SettingValue("\n".join(lines), place)
+    if secrets.gateway.proxy is not None:
+        found["proxy"] = SettingValue(secrets.gateway.proxy, place)
+    return found
 
 
 def _with_scheme(server: str) -> str:

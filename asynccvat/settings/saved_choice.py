@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,11 @@ from asynccvat.settings.destinations import recorded_server
 from asynccvat.settings.values import CREDENTIALS, FLAGS, Layer, SettingValue
 
 if TYPE_CHECKING:
+    from asynccvat.core.logins import SavedLogin
     from asynccvat.settings.profiles import Profile, Profiles
+
+
+_IN_KEYRING = "(in the system's keyring)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +30,12 @@ class Saved:
     Attributes:
         profiles: The file of profiles, None for that of CVAT's own tools.
         logins: The list of logins, None for that of the user.
+        keyring: Whether the system's keyring may be opened.
     """
 
     profiles: Path | None
     logins: Path | None
+    keyring: bool = True
 
     def read(self) -> Profiles:
         """Read them. Blocks.
@@ -43,7 +49,33 @@ class Saved:
         files = LoginFiles.of_user()
         if self.profiles is not None:
             files = LoginFiles(self.profiles, self.logins)
-        return read_saved(files)
+        known = read_saved(files)
+        if self.keyring:
+            return known
+        return replace(known, saved={name: _closed(one) for name, one in known.saved.items()})
+
+
+def _closed(profile: Profile) -> Profile:
+    """Return a profile whose secrets are not read if they are in the system's keyring."""
+    if profile.login is None or profile.login.store.value != "keyring":
+        return profile
+    place = profile.server.place
+    return replace(profile, read_secrets=lambda: {"token": SettingValue(_IN_KEYRING, place)})
+
+
+def closed_token(chosen: Profile | SettingValue | None, token: str | None) -> str | None:
+    """Return the fingerprint of the token that a login keeps in a keyring which stays closed.
+
+    Args:
+        chosen: The login.
+        token: The token of the settings.
+
+    Returns:
+        The fingerprint, None if the settings' token is another one, or none.
+    """
+    if token != _IN_KEYRING or chosen is None or isinstance(chosen, SettingValue):
+        return None
+    return None if chosen.login is None else chosen.login.fingerprint
 
 
 def saved_servers(profiles: Path | None = None) -> dict[str, str]:
@@ -57,6 +89,19 @@ def saved_servers(profiles: Path | None = None) -> dict[str, str]:
     """
     saved = Saved(profiles, None).read().saved
     return {name: profile.server.text for name, profile in saved.items()}
+
+
+def read_gateway(login: SavedLogin) -> Layer:
+    """Return what a gateway before the server of a login wants: headers and a proxy. Blocks.
+
+    Raises:
+        ConfigError: A file or the keyring cannot be read.
+    """
+    if not login.headers and login.proxy is None:
+        return {}
+    profile = Saved(None, None).read().saved.get(login.name)
+    secrets = {} if profile is None or profile.login != login else profile.read_secrets()
+    return {name: value for name, value in secrets.items() if name != "token"}
 
 
 def named_profile(name: str, places: Saved, given: Layer) -> Profile:
@@ -101,8 +146,7 @@ def saved_layer(chosen: Profile | SettingValue | None, above: Sequence[Layer]) -
         return {"url": chosen}
     if any("url" in layer for layer in above):
         # The server's address stays as it was written above.
-        token = {} if any("token" in layer for layer in above) else {"token": chosen.read_token()}
-        return token | dict(chosen.more)
+        return {**chosen.read_secrets(), **chosen.more}
     return chosen.settings
 
 

@@ -45,6 +45,8 @@ class ReportBuilder:
         self._run = run
         self._most_seconds = options.max_time
         self._transfers = options.transfers
+        # Only what fetches has it.
+        self._bandwidth: int | None = getattr(options, "bandwidth", None)
         self._began = asyncio.get_running_loop().time()
         self._listener = CallListener(
             on_retry=self._retrying,
@@ -88,7 +90,7 @@ class ReportBuilder:
         """
         stopped_by: AsyncCvatError | None = None
         interrupted = True
-        self._run.emit(RunStarted(self._transfers))
+        self._run.emit(RunStarted(self._transfers, bandwidth=self._bandwidth))
         try:
             with (
                 listening(self._listener),

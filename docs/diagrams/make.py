@@ -21,11 +21,10 @@ FLOORS: tuple[Floor, ...] = (
     (("commands", "mirror, download, upload, verify"),),
     (("transfer", "many tasks at once"),),
     (("archives", "HTTP into staged files"),),
-    (("client", "CVAT's REST API"),),
+    (("client", "CVAT's REST API"), ("reports", "pages about runs")),
     (
         ("http", "calls, retries"),
         ("progress", "numbers"),
-        ("reports", "pages"),
         ("settings", "server, user"),
         ("store", "destinations"),
         ("telemetry", "spans"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,14 @@ import pytest
 from asynccvat import cli
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
+
+
+def data_of(page: Path) -> Any:
+    """The data of a report page."""
+    block = re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+    assert block is not None
+    data = json.loads(block[1])
+    return json.loads(gzip.decompress(base64.b64decode(data["gzip"]))) if "gzip" in data else data
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -20,16 +21,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keyrings import MemoryKeyring, memory_keyring
 from typer.main import get_command
 
 from asynccvat import cli
 from asynccvat.cli.completion import answers, cache, values
 from asynccvat.cli.completion.cache import Answers
+from asynccvat.settings import load_settings
 from asynccvat.simulator import SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
 
 if TYPE_CHECKING:
     from command_line import Shell
+
+__all__ = ["memory_keyring"]
 
 BIN = str(Path(sys.executable).parent)
 SCRIPT = "_ASYNCCVAT_COMPLETE=source_{shell} asynccvat"
@@ -371,6 +376,107 @@ def test_old_answers_serve_while_the_server_is_gone(
     (file,) = Path(os.environ["XDG_CACHE_HOME"]).rglob("completion/*.json")
     cache.write(file, Answers(projects={7: "old"}, asked={"projects": 1.0}))
     assert answers.answers_for(context, "projects").projects == {7: "old"}
+
+
+def test_another_token_is_shown_nothing_of_the_one_before(
+    shell: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    token = simulated.create_access_token()
+    assert shell("list-projects", "--token", token).code == 0
+    mine = context_of("mirror", "data", "--token", token)
+    calls = len(simulated.calls)
+    assert answers.answers_for(mine, "projects").projects == {1: "project-1", 2: "project-2"}
+    assert len(simulated.calls) == calls
+    other = context_of("mirror", "data", "--token", "zyxwvuts.another-user-s-token")
+    assert answers.answers_for(other, "projects").projects is None
+    assert len(cached(tmp_path)) == 2
+
+
+@pytest.mark.usefixtures("bare_shell")
+def test_answers_of_a_user_whom_the_terminal_asked_for_are_not_kept(
+    simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    for name in ("admin", "bob"):
+        unknown = load_settings(url=simulated.url)
+        assert unknown.username is None
+        cache.remember(unknown, "projects", {1: f"of {name}"})
+    assert cached(tmp_path) == []
+
+
+def test_a_login_in_the_keyring_is_completed_while_the_keyring_stays_closed(
+    bare_shell: Shell,
+    simulated: SimulatedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    memory_keyring: MemoryKeyring,
+) -> None:
+    monkeypatch.setenv("CVAT_ACCESS_TOKEN", simulated.create_access_token())
+    assert bare_shell("login", simulated.url, "--store", "keyring").code == 0
+    monkeypatch.delenv("CVAT_ACCESS_TOKEN")
+    context = context_of("mirror", "data")
+    calls = len(simulated.calls)
+    memory_keyring.get_password = lambda *_: pytest.fail("opened")  # type: ignore[method-assign]
+    assert answers.answers_for(context, "projects").projects is None
+    del memory_keyring.get_password
+    assert len(simulated.calls) == calls
+    assert bare_shell("list-projects").code == 0
+    memory_keyring.locked = True
+    for arguments in ((), ("--profile", simulated.url.removeprefix("http://").replace(":", "-"))):
+        known = answers.answers_for(context_of("mirror", "data", *arguments), "projects")
+        assert known.projects == {1: "project-1", 2: "project-2"}
+
+
+def test_the_settings_of_the_folder_on_the_command_line_are_used(
+    bare_shell: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    del bare_shell  # it has made HOME and the working folder those of the test
+    for name in ("data", "other"):
+        (tmp_path / name).mkdir()
+    token = simulated.create_access_token()
+    file = tmp_path / "data" / "server.yaml"
+    file.write_text(f"url: {simulated.url}\ntoken: {token}\n", "utf-8")
+    file.chmod(0o600)
+    known = answers.answers_for(context_of("mirror", "data"), "projects")
+    assert known.projects == {1: "project-1", 2: "project-2"}
+    assert answers.answers_for(context_of("mirror", "other"), "projects") == Answers()
+
+
+PIPES = ("--config", "--ca-bundle", "--client-cert", "CVAT_SERVER_CONFIG")
+
+
+@pytest.mark.parametrize("named_by", PIPES)
+def test_a_pipe_is_not_read(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named_by: str
+) -> None:
+    del shell
+    os.mkfifo(tmp_path / "pipe")
+    arguments = (named_by, "pipe") if named_by.startswith("--") else ()
+    if not arguments:
+        monkeypatch.setenv(named_by, "pipe")
+    known = answers.answers_for(context_of("mirror", "data", *arguments), "projects")
+    assert known.projects is None
+
+
+@pytest.mark.usefixtures("bare_shell")
+@pytest.mark.parametrize(
+    "pipe", ["data/server.yaml", "data/.asynccvat/destination.json", "home/asynccvat/logins.json"]
+)
+def test_a_pipe_where_a_file_belongs_is_not_read(tmp_path: Path, pipe: str) -> None:
+    (tmp_path / pipe).parent.mkdir(parents=True, mode=0o700)
+    os.mkfifo(tmp_path / pipe)
+    assert answers.answers_for(context_of("mirror", "data"), "projects") == Answers()
+
+
+def test_a_wait_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "SECONDS", 0.01)
+    handler = signal.getsignal(signal.SIGALRM)
+    ends = os.pipe()
+    try:
+        complete = values.completing(lambda _, __: [(os.read(ends[0], 1).decode(), "")])
+        assert complete(context_of("mirror", "data"), "") == []
+    finally:
+        for end in ends:
+            os.close(end)
+    assert signal.getsignal(signal.SIGALRM) is handler
 
 
 def test_a_password_on_stdin_is_left_there(shell: Shell, tmp_path: Path) -> None:

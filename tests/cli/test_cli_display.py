@@ -176,6 +176,48 @@ def test_what_the_run_waits_for_is_said_with_what_would_help() -> None:
     assert progress.details(30.0)[0] == str(stall)
 
 
+def test_a_run_says_that_its_own_limit_of_bandwidth_is_reached() -> None:
+    progress = progress_of(
+        events.RunStarted(transfers=4, bandwidth=2 << 20),
+        planned(9),
+        *(events.TransferStarted(number, 50 << 20, 0) for number in (1, 2, 3, 4)),
+    )
+    for second in range(1, 11):
+        progress.apply(events.TransferProgress(1, 2 << 20), float(second))
+    line = "Waiting for the network: 4 downloads, at the 2.0 MiB/s of --bwlimit"
+    assert progress.details(10.0)[0] == line
+    for second in range(11, 30):
+        progress.apply(events.TransferProgress(1, 1 << 20), float(second))
+    line = "Waiting for the network: 4 downloads at once, as --transfers allows"
+    assert progress.details(29.0)[0] == line
+
+
+def test_an_archive_whose_first_bytes_do_not_come_is_a_download_and_slow() -> None:
+    ready = [event for n in (1, 2) for event in (events.ExportFinished(n, 1.0),)]
+    progress = progress_of(events.RunStarted(transfers=2), planned(2), *ready)
+    assert progress.details(20.0) == [
+        "Waiting for the network: 2 downloads at once, as --transfers allows",
+        "  20 s ready to download: task 1",
+        "  20 s ready to download: task 2",
+    ]
+    full = progress_of(
+        events.RunStarted(transfers=1), planned(3), events.TransferStarted(3, 9, 0), *ready
+    )
+    assert [flight.task_id for flight in full.run.slowest(20.0)] == [3]
+
+
+@pytest.mark.parametrize("seconds", [1.8, 12, 65, 3599])
+def test_the_line_of_an_outage_fits_eighty_columns(seconds: float) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
+    clock = [0.0]
+    bar = BarDisplay(console, clock=lambda: clock[0])
+    with bar:
+        bar.on_event(planned(4))
+        clock[0] = seconds
+        bar.on_event(events.ServerUnreachable(seconds=seconds, wait=600.0, error="refused"))
+    assert "(--wait-for-server)" in written_to(console)
+
+
 def test_writes_retries_and_imports_are_waits_too() -> None:
     disk = progress_of(planned(1), events.TransferStarted(1, 1, 0), events.TransferFinished(1))
     assert disk.details(5.0) == ["Waiting for the disk: 1 being written"]

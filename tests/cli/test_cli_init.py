@@ -46,6 +46,11 @@ def test_the_file_holds_no_secret(shell: Shell, simulated: SimulatedServer, tmp_
     assert settings_in(tmp_path / "data") == [f"url: {simulated.url}", 'organization: ""']
 
 
+def test_a_mirror_as_json_can_be_first(shell: Shell) -> None:
+    ended = shell("init", "data", "--format", "json")
+    assert ended.err.endswith("Next: asynccvat mirror data --format 'CVAT JSON'\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

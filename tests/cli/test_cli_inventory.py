@@ -191,13 +191,62 @@ def test_errors_of_diff_have_codes_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert shell("backup", "backups", *FAST).code == 0
-    ended = shell("diff", "backups")
-    assert (ended.code, "it holds backups, not a mirror" in ended.err) == (2, True)
+    ended = shell("diff", "backups", "--prune")
+    assert (ended.code, "as a mirror: it holds backups" in ended.err) == (2, True)
     mirrored.faults.add(Fault(path="/api/tasks", status=403, times=None))
     assert shell("diff", "data").code == 3
     monkeypatch.setenv("CVAT_URL", simulated.url)
     ended = shell("diff", "data")
     assert (ended.code, "needs one of its own" in ended.err) == (2, True)
+
+
+def test_backups_are_compared_as_a_backup_would(shell: Shell, own: SimulatedServer) -> None:
+    assert shell("backup", "zips", *FAST).code == 0
+    ended = shell("diff", "zips")
+    assert (ended.code, ended.out) == (0, "zips is current: 3 tasks unchanged.\n")
+    own.edit_task(2)
+    next(Path("zips/task3").glob("*.zip")).unlink()
+    ended = shell("diff", "zips", "--json")
+    assert ended.code == 1
+    steps = shell("backup", "zips", "--dry-run", "--json").json["steps"]
+    assert {
+        (one["step"], one["reason"], task) for one in ended.json["groups"] for task in one["ids"]
+    } == {
+        (step["step"], step["reason"], step["task_id"])
+        for step in steps
+        if step["reason"] != "unchanged"
+    }
+    ended = shell("diff", "zips")
+    assert ended.err.endswith(
+        "2 differences, 1 task unchanged. To back them up: `asynccvat backup zips`\n"
+    )
+    assert shell("backup", "zips", *FAST).code == 0
+    assert shell("diff", "zips").code == 0
+
+
+def test_backups_of_projects_are_compared_as_such(shell: Shell, own: SimulatedServer) -> None:
+    place = "my zips"
+    assert shell("backup", place, "--projects", "--lightweight", *FAST).code == 0
+    assert shell("diff", place).code == 0
+    own.edit_task(2)
+    ended = shell("diff", place)
+    assert ended.code == 1
+    assert ended.err.endswith("`asynccvat backup 'my zips' --projects --lightweight`\n")
+    assert shell("backup", place, *FAST).code == 0
+    ended = shell("diff", place)
+    assert (ended.code, "backups of projects are here, too" in ended.err) == (0, True)
+
+
+def test_a_damaged_receipt_of_a_backup_is_told_by_diff_and_by_a_dry_run(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    assert len(own.tasks) == 3
+    assert shell("backup", "zips", *FAST).code == 0
+    next(Path("zips/.asynccvat/backups/task2").iterdir()).write_text("{")
+    for command in (("diff", "zips"), ("backup", "zips", "--dry-run")):
+        ended = shell(*command)
+        assert "cannot be used" in ended.err
+        assert "not backed up yet" in ended.out or "new" in ended.out
 
 
 # --- du -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Shell
+from gateway import gateway
 from keyrings import MemoryKeyring, memory_keyring
 from official_clients import COMMAND, needs_cli, run
 from terminals import on_a_terminal
@@ -466,16 +467,40 @@ def test_a_login_warns_of_an_address_that_is_not_encrypted(
     )
 
 
-def test_what_may_hold_a_secret_is_not_saved_and_told(
-    bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+KEY = "gateway-key-1234567"
+WANTED = {"X-Api-Key": KEY, "Proxy-Authorization": "Basic Ym9iOnByb3h5LXNlY3JldC0xMjM0NTY3"}
+
+
+@pytest.mark.usefixtures("memory_keyring")
+@pytest.mark.parametrize("store", ["file", "keyring"])
+def test_after_a_login_commands_pass_the_gateway_before_the_server(
+    bare_shell: Shell,
+    own: SimulatedServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    store: str,
 ) -> None:
-    give(monkeypatch, own.create_access_token())
-    header = "X-Api-Key: gateway-key-1234567"
-    ended = bare_shell("login", own.url, "--token-stdin", "--header", header)
-    assert ended.code == 0
-    assert "warning: --header is not saved, since it may hold a secret. Give it to" in ended.err
-    saved = (tmp_path / "home" / "asynccvat" / "logins.json").read_text("utf-8")
-    assert "gateway-key" not in saved
+    with gateway(own.url, WANTED) as address:
+        proxy = address.replace("://", "://bob:proxy-secret-1234567@")
+        options = ("--header", f"X-Api-Key: {KEY}", "--proxy", proxy, "--store", store)
+        give(monkeypatch, own.password)
+        ended = bare_shell("login", "http://cvat.test", "-u", "admin", "--password-stdin", *options)
+        assert ended.code == 0, ended.err
+        assert "Kept with the token: the header X-Api-Key.\n" in ended.err
+        assert f"Kept with the token: the proxy {address}.\n" in ended.err
+        assert bare_shell("mirror", "data").code == 0
+        assert (tmp_path / "data" / "task1").is_dir()
+        (listed,) = bare_shell("whoami", "--all", "--json").json
+        assert (listed["headers"], listed["proxy"]) == (["X-Api-Key"], address)
+        kept = (tmp_path / "home" / "asynccvat" / "logins.json").read_text("utf-8")
+        assert KEY not in kept
+        assert "proxy-secret" not in kept
+        assert bare_shell("whoami", "--header", "X-Api-Key: of-somebody-else").code != 0
+        give(monkeypatch, own.password)
+        ended = bare_shell("logout", "--password-stdin")
+    assert ended.code == 0, ended.err
+    assert "is revoked." in ended.err
+    assert tokens(own) == []
 
 
 def test_the_login_for_the_server_of_a_mirror_updates_it(

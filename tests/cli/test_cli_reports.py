@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from command_line import Shell
+from command_line import Shell, data_of
 
 from asynccvat.simulator import SimulatedServer
-
-
-def data_of(page: Path) -> Any:
-    """The data of a page."""
-    block = re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
-    assert block is not None
-    data = json.loads(block[1])
-    return json.loads(gzip.decompress(base64.b64decode(data["gzip"]))) if "gzip" in data else data
 
 
 def test_a_run_writes_the_page_that_its_log_makes_later(shell: Shell, tmp_path: Path) -> None:
@@ -69,7 +56,18 @@ def test_a_run_with_failures_has_them_in_its_page(shell: Shell, tmp_path: Path) 
     data = data_of(tmp_path / "page.html")
     (group,) = data["failures"]
     assert (group["count"], group["ids"]) == (1, [999])
+    assert group["retry"] == "asynccvat mirror data -t 999"
+    assert group["retry"] in ended.out
     assert "failed" in data["head"]["state"]
+
+
+def test_commands_that_a_page_shows_lack_what_is_secret(
+    bare_shell: Shell, simulated: SimulatedServer, tmp_path: Path
+) -> None:
+    account = ("--url", simulated.url, "-u", "admin", "-p", simulated.password)
+    bare_shell("mirror", "data", "-t", "999", *account, "--report", "page.html")
+    (group,) = data_of(tmp_path / "page.html")["failures"]
+    assert group["retry"] == f"asynccvat mirror data --url {simulated.url} -u admin -t 999"
 
 
 def test_the_page_is_beside_the_log_by_default(shell: Shell, tmp_path: Path) -> None:

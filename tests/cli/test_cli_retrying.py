@@ -11,8 +11,9 @@ from command_line import Shell
 
 from asynccvat import errors
 from asynccvat.cli.summary import failure_lines, write_summary
-from asynccvat.cli.typed import MOST_IDS, TypedCommand
+from asynccvat.cli.typed import TypedCommand
 from asynccvat.core.outcomes import Action, FailedOutcome, RunReport, TaskOutcome
+from asynccvat.core.selections.id_lists import MOST_WRITTEN
 from asynccvat.core.targets import TargetKind
 from asynccvat.events import Planned, TaskDone, TaskStarted, TransferFinished, TransferStarted
 from asynccvat.progress import RunProgress
@@ -81,7 +82,7 @@ def test_secrets_are_in_no_command_and_no_representation() -> None:
     ("line", "ids", "known"),
     [
         ("mirror d", [], KNOWN),
-        ("mirror d", list(range(1, 3 * MOST_IDS, 2)), KNOWN),
+        ("mirror d", list(range(1, 3 * MOST_WRITTEN, 2)), KNOWN),
         ("create d", [4], KNOWN - {"-t"}),
         ("upload --pair 4=a.json", [4], KNOWN),
     ],

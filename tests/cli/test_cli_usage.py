@@ -116,6 +116,26 @@ def test_a_command_loads_only_what_it_needs(simulated: SimulatedServer) -> None:
     assert not loaded & {"asynccvat.api", "asynccvat.transfer.imports", "asynccvat.client.poller"}
 
 
+def test_a_command_loads_no_other_command(tmp_path: Path) -> None:
+    ended = python(
+        "-c",
+        "import sys\n"
+        "from asynccvat.cli import main\n"
+        f"try:\n    main(['status', {str(tmp_path)!r}])\n"
+        "except SystemExit:\n    pass\n"
+        "print(*(name for name in sys.modules if name.startswith('asynccvat.cli.commands.')))\n",
+    )
+    assert ended.stdout.split() == ["asynccvat.cli.commands.status"]
+
+
+def test_a_command_that_takes_a_folder_loads_nothing_to_convert_it(tmp_path: Path) -> None:
+    ended = python("-X", "importtime", "-m", "asynccvat", "status", str(tmp_path), "--json")
+    assert ended.returncode == 2
+    assert f"'{tmp_path}' holds neither a mirror nor backups" in ended.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert not loaded & {"pydantic", "aiohttp", "rich.console", "yaml"}
+
+
 def test_it_runs_as_a_module_too() -> None:
     ended = python("-m", "asynccvat", "--version")
     assert (ended.returncode, ended.stdout) == (0, f"asynccvat {__version__}\n")

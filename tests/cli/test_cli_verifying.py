@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from command_line import data_of
 
 import asynccvat
 from asynccvat import events
@@ -151,6 +152,63 @@ def test_every_kind_of_problem_is_a_line_with_its_path_and_reason(
     assert {one["path"]: one["kind"] for one in map(json.loads, lines)} == wrong | notes
     assert bare_shell("verify", "data", "-t", "1,2", "--quiet").out.count("\n") == 2
     assert bare_shell("verify", "data", "--folder", "task3", "--threads", 1, "-q").code == 1
+
+
+def test_its_log_and_its_reports_tell_what_it_found(
+    bare_shell: Shell, data: Path, tmp_path: Path
+) -> None:
+    (data / "task1" / IMAGE).unlink()
+    (data / "task1" / "annotations/instances_default.json").unlink()
+    (data / "notes.txt").write_text("mine")
+    files = ("--log-json", "log.jsonl", "--report", "page.html", "--report-json", "report.json")
+    ended = bare_shell("verify", "data", *files)
+    assert ended.code == 1
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
+    assert [record["event"] for record in log if record["event"] != "verify_progress"] == [
+        "command_started",
+        "verify_started",
+        *3 * ["problem_found"],
+        "verify_finished",
+    ]
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["counts"] == {"missing": 2, "foreign": 1}
+    page = data_of(tmp_path / "page.html")
+    assert page["head"]["counts"] == {"intact": 4, "failed": 1}
+    assert (page["head"]["command"], page["head"]["state"]) == ("verify", "failed")
+    assert page["table"]["name"] == ["task1/annotations/instances_default.json"]
+    assert [(group["error"], group["count"]) for group in page["failures"]] == [("missing", 1)]
+    assert "missing and 1 more" in page["table"]["words"]
+    assert page["warnings"] == ["foreign: notes.txt: not in any receipt, so assumed to be yours"]
+    bare_shell("report", "log.jsonl", "-o", "later.html")
+    assert data_of(tmp_path / "later.html")["failures"] == page["failures"]
+
+
+def test_the_page_of_a_repair_shows_what_it_fetched(
+    online: Shell, data: Path, tmp_path: Path
+) -> None:
+    (data / "task1" / IMAGE).unlink()
+    assert online("verify", "data", "--repair", "--report", "page.html").code == 0
+    page = data_of(tmp_path / "page.html")
+    assert page["head"]["counts"] == {"intact": 4, "fetched": 1}
+    assert (page["head"]["state"], page["failures"]) == ("done", [])
+
+
+def test_the_page_of_a_folder_without_receipts_says_so(
+    bare_shell: Shell, data: Path, tmp_path: Path
+) -> None:
+    for receipt in (data / ".asynccvat/receipts").iterdir():
+        receipt.unlink()
+    assert bare_shell("verify", "data", "--report", "page.html").code == 1
+    head = data_of(tmp_path / "page.html")["head"]
+    assert (head["state"], head["tasks"]) == ("incomplete", 0)
+    assert "nothing could be compared" in head["explanation"]
+
+
+def test_a_report_that_cannot_be_written_is_a_failure(bare_shell: Shell, data: Path) -> None:
+    assert data.is_dir()
+    ended = bare_shell("verify", "data", "--report-json", "missing/report.json")
+    assert ended.code != 0
+    assert "missing/report.json" in ended.err
 
 
 def test_notes_are_failures_only_with_strict(bare_shell: Shell, data: Path) -> None:

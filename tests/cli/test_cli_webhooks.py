@@ -70,6 +70,15 @@ def test_webhooks_that_cannot_be_made_are_refused(
     assert message in ended.err
 
 
+def test_an_address_without_the_path_of_a_watch_is_a_warning(hook_shell: Shell) -> None:
+    bare = URL.removesuffix("/webhook")
+    made = hook_shell("webhook", "create", "--project", 1, "--target-url", bare)
+    assert made.code == 0
+    assert f"warning: '{bare}' does not end with /webhook" in made.err
+    right = hook_shell("webhook", "create", "--project", 1, "--target-url", URL)
+    assert "warning" not in right.err
+
+
 def test_a_webhook_needs_a_secret(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASYNCCVAT_WEBHOOK_SECRET", raising=False)
     ended = shell("webhook", "create", "--project", 1, "--target-url", URL)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asynccvat.cli.given import _shown
+from asynccvat.cli.given import GivenCommand, _shown
+from asynccvat.cli.typed import TypedCommand
 
 
 class Names(StrEnum):
@@ -32,3 +33,13 @@ def test_a_value_is_as_typed_and_an_address_without_its_credentials(
     value: object, text: str
 ) -> None:
     assert _shown(value) == text
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [("http://cvat.example/x", True), ("http://cvat.example/x?signature=abc", False)],
+)
+def test_a_command_with_what_may_be_a_signature_is_in_no_log(word: str, shown: bool) -> None:
+    typed = TypedCommand(("mirror", "data", "--url", word), frozenset({"--url"}), frozenset())
+    given = GivenCommand("mirror", (), typed)
+    assert given.repeatable == (typed if shown else None)

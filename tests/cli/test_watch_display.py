@@ -11,8 +11,18 @@ from typing import Any, cast
 import pytest
 from rich.console import Console
 
-from asynccvat import Action, TaskChange, TaskOutcome, Watch, WatchRound, errors, events
+from asynccvat import (
+    Action,
+    OnChangeCommand,
+    TaskChange,
+    TaskOutcome,
+    Watch,
+    WatchRound,
+    errors,
+    events,
+)
 from asynccvat.cli.watch_display import WatchDisplay
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.watching.rounds import TaskFailure
 from asynccvat.core.watching.status import WatchState, WatchStatus
 
@@ -90,6 +100,33 @@ def test_the_status_line_counts_what_is_mirrored() -> None:
     done = events.TaskDone(TaskOutcome(task_id=1, action=Action.FETCHED, reason="new"))
     line = status_line(replace(STATUS, state=WatchState.MIRRORING), planned, done)
     assert line == "data: mirroring 1 of 7 tasks; 40 tasks"
+
+
+def test_the_status_line_says_what_is_watched() -> None:
+    status = replace(STATUS, target=TargetKind.JOB, state=WatchState.LISTING)
+    assert status_line(status) == "data: looking for changes; 40 jobs"
+
+
+@pytest.mark.anyio
+async def test_a_command_has_the_terminal_for_itself() -> None:
+    shown = console()
+
+    class Command(OnChangeCommand):
+        async def __call__(self, _change: TaskChange) -> None:
+            before = err(shown)
+            display.end_round(ended(7, error=errors.ConnectError("no route")))
+            written.append(err(shown).removeprefix(before))
+
+    written: list[str] = []
+    with WatchDisplay(shown, verbose=False) as display:
+        display.show(cast("Watch", Watched(STATUS)))
+        await display.beside(Command("train {path}"))(replace(changed(3), name=HOSTILE))
+        before = len(err(shown))
+    assert "Running 'train' for task 3 (" in err(shown)
+    assert "data: waiting" not in written[0]
+    assert "data: waiting" in err(shown)[:before].rpartition("no route")[2]
+    assert isinstance(shown.file, io.StringIO)
+    assert "\x1b[2J" not in shown.file.getvalue()
 
 
 def test_the_status_line_is_cut_on_a_narrow_terminal() -> None:

@@ -736,3 +736,24 @@ async def test_nothing_is_deleted_after_a_step_that_failed(
         assert sorted(serve.server.tasks) == [1, 2, 3]
         serve.server.faults.clear()
         assert counts(await ac.run_file(written(text))) == [(1, 0, 0, 0), (1, 0, 0, 0)]
+
+
+async def test_a_mirror_as_json_is_a_step_and_goes_back_in_another(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with named(monkeypatch, 2) as serve:
+        mirrored = written(
+            "- task: mirror\n  parameters:\n    dest: raw\n    format: json\n    frames: false\n"
+        )
+        assert counts(await ac.run_file(mirrored)) == [(2, 0, 0, 0)]
+        assert not (here / "raw/task1/frames.json").exists()
+        path = here / "raw/task1/annotations.json"
+        value = json.loads(path.read_bytes())
+        del value["shapes"][0]
+        path.write_text(json.dumps(value))
+        uploaded = written(
+            "- task: upload_anno_with_cvat_tasks\n  parameters:\n    in_dir: raw\n"
+            "    task_ids: [1]\n    dataset_format: json\n"
+        )
+        assert counts(await ac.run_file(uploaded)) == [(1, 0, 0, 0)]
+        assert len(serve.calls("PUT", "/annotations")) == 1

@@ -17,8 +17,6 @@ from asynccvat.core.logins import (
     encode,
     fingerprint,
     token_name,
-    with_profile,
-    without_profile,
 )
 from asynccvat.core.models import AccessToken
 from asynccvat.errors import ConfigError
@@ -160,28 +158,3 @@ def test_a_token_s_name_tells_machine_and_user_and_fits() -> None:
     assert token_name("lab7", "ann") == "asynccvat, ann at lab7"
     assert token_name("", "") == "asynccvat, a user at a machine"
     assert len(token_name("h" * 80, "ann")) == 50
-
-
-def test_other_profiles_stay_and_the_first_one_is_the_default() -> None:
-    first = with_profile({}, "lab", server=URL, token=TOKEN, created=NOW)
-    assert first == {
-        "version": 1,
-        "default_profile": "lab",
-        "profiles": {
-            "lab": {"server": URL, "token": TOKEN, "created_date": "2026-11-30T12:00:00+00:00"}
-        },
-    }
-    more = {**first, "default_server": "https://other", "of_a_later_version": [1]}
-    second = with_profile(more, "plant", server="https://b", token=TOKEN, created=NOW)
-    assert second["default_profile"] == "lab"
-    assert second["of_a_later_version"] == [1]
-    assert set(second["profiles"]) == {"lab", "plant"}
-    left = without_profile(second, "lab")
-    assert set(left["profiles"]) == {"plant"}
-    assert "default_profile" not in left
-    assert without_profile(first, "other") == first
-
-
-def test_the_key_of_a_login_is_no_default_of_cvat_s_own_tools() -> None:
-    document = with_profile({}, "lab", server=URL, token="0" * 40, created=NOW)
-    assert "default_profile" not in document

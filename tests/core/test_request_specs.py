@@ -34,6 +34,13 @@ def test_a_target_is_one_of_three_words(made: type) -> None:
         made(target="tasks")
 
 
+def test_frames_are_wanted_or_not() -> None:
+    with pytest.raises(ConfigError, match="frames must be True or False"):
+        ExportSpec("CVAT JSON", frames="no")  # type: ignore[arg-type]  # what is tested
+    assert ExportSpec("CVAT JSON").is_json
+    assert not ExportSpec("CVAT").is_json
+
+
 def test_a_flavour_keeps_the_target() -> None:
     spec = ExportSpec(target=TargetKind.JOB)
     assert spec.for_mode("interpolation").target is TargetKind.JOB

@@ -105,6 +105,34 @@ def test_the_schemas_refuse_an_unknown_field() -> None:
         validate.validate(document, "1.30", strict=True)
 
 
+def test_the_image_is_built_from_the_files_that_its_context_has(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    sources = re.findall(
+        r"^COPY (?!--)(.+) \S+$", (DEPLOY / "Dockerfile").read_text("utf-8"), re.MULTILINE
+    )
+    copied = {name for line in sources for name in line.split()}
+    ignored = (DEPLOY / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+    assert copied == {line[1:] for line in ignored if line.startswith("!")}
+    root, context = DEPLOY.parent, tmp_path_factory.mktemp("context")
+    for name in copied:
+        if (root / name).is_dir():
+            shutil.copytree(
+                root / name, context / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        else:
+            shutil.copy(root / name, context / name)
+    built = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
+        cwd=context,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    assert [path.name for path in (context / "dist").glob("asynccvat-*.whl")]
+
+
 def answers(docker: str) -> bool:
     """Whether a Docker daemon answers."""
     return subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0

@@ -39,7 +39,13 @@ LOST = VerifyProblem(
 
 EXAMPLES: tuple[events.Event, ...] = (
     events.CommandStarted(
-        "mirror", "0.1.0", "https://cvat.example.com", "data", {"--transfers": "8"}
+        "mirror",
+        "0.1.0",
+        "https://cvat.example.com",
+        "data",
+        {"--transfers": "8"},
+        again="asynccvat mirror data --transfers 8",
+        retry={"task": "asynccvat mirror data --transfers 8 -t"},
     ),
     events.RunStarted(8),
     events.DestinationSettled("data: empty"),

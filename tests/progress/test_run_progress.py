@@ -222,6 +222,19 @@ def test_the_slowest_with_an_outcome_are_named_with_what_took_their_time() -> No
     assert {one.stage for one in slowest} == {Stage.DOWNLOADING}
 
 
+def test_an_outage_makes_no_task_slow() -> None:
+    progress = progress_of(
+        (0.0, planned(2)),
+        (0.0, events.ExportStarted(1)),
+        (5.0, events.ServerUnreachable(1.0, 600.0, "refused")),
+        (12.0, events.ExportStarted(2)),
+        (14.0, events.ServerBack(10.0)),
+    )
+    assert [flight.since for flight in progress.flights] == [10.0, 14.0]
+    progress.apply(done(1), 16.0)
+    assert [one.seconds for one in progress.slowest_done] == [6.0]
+
+
 def test_the_time_in_the_queue_makes_no_task_slow() -> None:
     script = Script([1000] * 20, workers=1, export_seconds=2.0)
     (first, *_) = progress_of(*script.events()).slowest_done
@@ -251,14 +264,15 @@ def test_outages_pauses_lists_writes_and_retries_have_their_own_times() -> None:
         (10.0, events.TransferFinished(1)),
         (15.0, done(1)),
         (15.0, events.Retrying(2, "export", "502", 6.0)),
-        (21.0, events.ServerUnreachable(0.0, 60.0, "refused")),
-        (31.0, events.ServerBack(10.0)),
+        (21.0, events.ServerUnreachable(2.5, 60.0, "refused")),
+        (25.0, events.ServerUnreachable(6.5, 60.0, "refused")),
+        (31.0, events.ServerBack(12.5)),
     )
     assert progress.spent.seconds == {
-        Cause.OUTAGE: 10.0,
-        Cause.RETRIES: 6.0,
+        Cause.OUTAGE: 12.5,
         Cause.DISK: 5.0,
         Cause.PAUSE: 4.0,
+        Cause.RETRIES: 3.5,
         Cause.LISTS: 3.0,
         Cause.NETWORK: 2.0,
         Cause.OTHER: 1.0,

@@ -50,6 +50,114 @@ def test_the_head_says_how_the_run_ended(records: list[Record], state: str, word
     assert words in head["explanation"]
 
 
+def begun(**fields: Any) -> Record:
+    """The event of a typed command."""
+    return (0.0, "command_started", {"command": "mirror", **fields})
+
+
+RETRY = {"task": "asynccvat mirror data/ -t"}
+
+
+def test_a_failure_has_the_command_that_retries_it() -> None:
+    data = data_of(
+        [begun(again="asynccvat mirror data/", retry=RETRY), *a_mirror(9, failed=[2, 7])]
+    )
+    assert [group["retry"] for group in data["failures"]] == ["asynccvat mirror data/ -t 2,7"]
+    assert data["retryAll"] == ""
+
+
+def failed_task(id_: int, kind: str, **fields: Any) -> Record:
+    """The event of a task that failed in one way."""
+    error = {"type": kind, "message": f"it failed by {kind}"}
+    return (1.0, "task_done", {"task_id": id_, "action": "failed", "error": error, **fields})
+
+
+def test_one_command_retries_the_failures_of_several_causes() -> None:
+    some = [
+        failed_task(4, "ExportError"),
+        failed_task(5, "StoreError"),
+        failed_task(4, "StoreError"),
+    ]
+    data = data_of([begun(again="asynccvat mirror data/", retry=RETRY), *some])
+    assert data["retryAll"] == "asynccvat mirror data/ -t 4,5"
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"retry": {"project": "asynccvat backup d --project-id"}},
+        {"retry": {}},
+        {"retry": "damaged"},
+        {},
+    ],
+)
+def test_failures_that_ids_do_not_choose_are_retried_by_the_whole_command(
+    known: dict[str, Any],
+) -> None:
+    data = data_of(
+        [begun(again="asynccvat upload -i data/", **known), failed_task(4, "StoreError")]
+    )
+    assert [group["retry"] for group in data["failures"]] == [""]
+    assert data["retryAll"] == "asynccvat upload -i data/"
+
+
+def test_failures_without_an_id_have_no_command_of_their_own() -> None:
+    data = data_of([begun(again="", retry=RETRY), failed_task(0, "StoreError")])
+    assert [group["retry"] for group in data["failures"]] == [""]
+    assert data["retryAll"] == ""
+
+
+def test_a_command_that_cannot_be_shown_as_it_is_is_not_shown() -> None:
+    retry = {"task": "asynccvat mirror 'two\nlines' -t"}
+    data = data_of(
+        [begun(again="asynccvat mirror " + 3000 * "x", retry=retry), *a_mirror(3, failed=[1])]
+    )
+    assert [group["retry"] for group in data["failures"]] == [""]
+
+
+def problem(id_: int | None, kind: str, file: str) -> Record:
+    """The event of a problem that a verification found."""
+    fields = {"kind": kind, "path": f"task{id_}/{file}", "task_id": id_, "reason": "not found"}
+    return (1.0, "problem_found", fields)
+
+
+def verified(**fields: Any) -> Record:
+    """The event of the end of a verification."""
+    return (9.0, "verify_finished", {"ok": False, "tasks": 5, "bytes": 700, **fields})
+
+
+def test_problems_of_a_verification_are_failures_and_the_other_tasks_are_intact() -> None:
+    found = [problem(2, "missing", "a.jpg"), problem(3, "missing", "b.jpg")]
+    data = data_of([*found, problem(3, "corrupted", "c.jpg"), verified(seconds=9.0)])
+    head = data["head"]
+    assert head["counts"] == {"failed": 2, "intact": 3}
+    assert (head["tasks"], head["transferred"], head["seconds"]) == (5, 700, 9.0)
+    assert data["table"]["name"] == ["task2/a.jpg", "task3/b.jpg"]
+    (group,) = data["failures"]
+    assert (group["count"], group["ids"]) == (2, [2, 3])
+    assert group["message"].endswith("not found")
+
+
+def test_notes_and_warnings_of_a_verification_are_warnings_once() -> None:
+    warned: Record = (1.0, "warned", {"message": "guessed"})
+    end = verified(ok=True, warnings=["guessed", "other"])
+    data = data_of([problem(2, "foreign", "notes.txt"), warned, end])
+    assert data["warnings"] == ["foreign: task2/notes.txt: not found", "guessed", "other"]
+    assert (data["head"]["state"], data["head"]["counts"]) == ("done", {"intact": 5})
+
+
+def test_a_task_that_was_repaired_has_no_problem_any_more() -> None:
+    repaired: Record = (2.0, "task_done", outcome(2))
+    data = data_of([problem(2, "missing", "a.jpg"), repaired, verified(ok=True)])
+    assert data["head"]["counts"] == {"intact": 4, "fetched": 1}
+    assert data["failures"] == []
+
+
+def test_a_problem_of_no_task_is_a_failure_too() -> None:
+    data = data_of([problem(None, "unreadable", ""), verified(tasks=0)])
+    assert [group["count"] for group in data["failures"]] == [1]
+
+
 def test_the_head_of_a_run_that_was_cut_short_counts_what_was_planned() -> None:
     plan = {"fetch": 40, "keep": 3, "skip": 0, "move": 1, "remove": 0, "refuse": 0, "upload": 0}
     kept = {"task_id": 99, "action": "kept", "reason": "unchanged"}
@@ -123,3 +231,38 @@ def test_marks_that_change_how_other_text_is_shown_are_replaced(mark: str) -> No
 def test_a_very_long_name_is_cut() -> None:
     (name,) = data_of([(0.0, "task_done", outcome(1, name="x" * 5000))])["table"]["name"]
     assert len(name) == 300
+
+
+def test_the_time_of_the_run_goes_to_what_it_waited_for() -> None:
+    plan = {"fetch": 2, "keep": 0, "skip": 0, "move": 0, "remove": 0, "refuse": 0, "upload": 0}
+    first, second = {"task_id": 1}, {"task_id": 2}
+    records: list[Record] = [
+        (0.0, "run_started", {"transfers": 8, "target": "task"}),
+        (1.0, "planned", plan),
+        (1.0, "export_requested", {**first, "rq_id": "x", "created": True}),
+        (4.0, "server_unreachable", {"seconds": 0.0, "wait": 600.0, "error": "refused"}),
+        (6.0, "server_back", {"seconds": 2.0}),
+        (7.0, "export_finished", {**first, "seconds": 1.0, "ended_at": None}),
+        (7.0, "transfer_started", {**first, "size": 100, "reused": 0}),
+        (7.0, "export_requested", {**second, "rq_id": 7, "created": "a damaged event"}),
+        (7.5, "transfer_finished", first),
+        (8.0, "task_done", {**first, "action": "fetched", "reason": "new"}),
+        ended(),
+    ]
+    data = data_of(records)
+    assert data["waits"] == [
+        ["server", "the server's exports", 4.0],
+        ["outage", "no answer from the server", 2.0],
+        ["lists", "reading lists", 1.0],
+        ["other", "other calls of the server", 1.0],
+        ["network", "the network", 0.5],
+        ["disk", "the disk", 0.5],
+    ]
+
+
+def test_the_steps_of_a_run_file_add_up_what_they_waited_for() -> None:
+    step = [(0.0, "run_started", {"transfers": 8, "target": "project"}), *a_mirror(3)]
+    later = [(at + 10.0, name, fields) for at, name, fields in step]
+    assert data_of(step)["waits"] == [["lists", "reading lists", 3.0]]
+    # Between the steps, nothing was waited for.
+    assert data_of([*step, *later])["waits"] == [["lists", "reading lists", 6.0]]

@@ -183,6 +183,21 @@ def test_hostile_names_are_shown_as_they_are(open_page: Callable[..., Any]) -> N
     assert page.locator("#warning-list").inner_text() == HOSTILE[0]
 
 
+def test_the_command_that_retries_failures_is_copied(open_page: Callable[..., Any]) -> None:
+    command = "asynccvat mirror 'my data/' -t"
+    begun = {
+        "command": "mirror",
+        "again": "asynccvat mirror 'my data/'",
+        "retry": {"task": command},
+    }
+    page = open_page([(0.0, "command_started", begun), *a_mirror(9, failed=[2, 7])])
+    shown = page.locator("#failures .command code")
+    assert shown.inner_text() == f"{command} 2,7"
+    page.locator("#failures .command button").click()
+    expect(page.locator("#failures .command button")).not_to_have_text("Copy")
+    assert page.evaluate("getSelection().toString()") == f"{command} 2,7"
+
+
 def test_a_click_on_a_task_shows_all_that_is_known_of_it(open_page: Callable[..., Any]) -> None:
     page = open_page(an_eventful_mirror())
     page.locator("tr.task").first.click()
@@ -196,6 +211,30 @@ def test_a_click_on_a_task_shows_all_that_is_known_of_it(open_page: Callable[...
     page.locator("tr.task").nth(1).focus()
     page.keyboard.press("Enter")
     assert details.locator("h2").inner_text() == "task 8 street-00008"
+
+
+def test_the_page_says_what_the_run_waited_for(open_page: Callable[..., Any]) -> None:
+    page = open_page(an_eventful_mirror())
+    assert page.locator("#waits-legend").inner_text().splitlines() == [
+        "reading lists 87 %",
+        "no answer from the server 13 %",
+    ]
+    assert page.locator("#waits").get_attribute("aria-label").startswith("Time of the run: reading")
+
+
+def test_the_slowest_tasks_are_drawn_without_their_waits(open_page: Callable[..., Any]) -> None:
+    records: list[Record] = [
+        (at + 50 if fields.get("task_id") in (2, None) else at, name, fields)
+        for at, name, fields in a_mirror(4)
+    ]
+    waiting: Record = (0.0, "task_started", {"task_id": 2, "name": "waits long"})
+    page = open_page(sorted([waiting, *records], key=lambda record: record[0]))
+    labels = page.locator("#slowest [aria-label='y-axis tick label'] text")
+    assert labels.count() == 4
+    ticks = page.locator("#slowest [aria-label='x-axis tick label'] text")
+    assert float(ticks.last.text_content().removesuffix(" s")) < 1
+    page.locator("#slowest [aria-label='bar'] rect").first.hover()
+    page.locator("#slowest [aria-label='tip']").get_by_text("of the run").wait_for()
 
 
 def test_a_group_of_failures_names_its_tasks(open_page: Callable[..., Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from settings_files import OTHER, URL, load, write
 
+from asynccvat.core.login_secrets import LoginSecrets
 from asynccvat.core.logins import SavedLogin, TokenStore, fingerprint
 from asynccvat.core.settings_text import SettingsChoices
 from asynccvat.errors import ConfigError
@@ -37,7 +38,7 @@ def log_in(files: LoginFiles, name: str, url: str, organization: str | None = No
         organization=organization,
         saved=datetime(2026, 11, 30, tzinfo=UTC),
     )
-    files.save(lambda _: login, token)
+    files.save(lambda _: login, LoginSecrets(token))
 
 
 def record(destination: Path, content: object) -> None:
@@ -155,6 +156,6 @@ def test_a_file_may_say_of_certificates_what_the_login_says(
         ca_bundle="/own.pem",
         saved=datetime(2026, 11, 30, tzinfo=UTC),
     )
-    files.save(lambda _: login, token)
+    files.save(lambda _: login, LoginSecrets(token))
     write_settings_file(destination, SettingsChoices(url=URL, ca_bundle="/own.pem"), "data")
     assert used(tmp_path, files, destination) == token

@@ -18,10 +18,12 @@ from keyrings import MemoryKeyring, memory_keyring
 from msgspec.structs import replace
 from settings_files import OTHER, URL, load, posix, write
 
+from asynccvat.core.login_secrets import NO_GATEWAY, Gateway, LoginSecrets
 from asynccvat.core.logins import SavedLogin, SavedLogins, TokenStore, fingerprint
 from asynccvat.core.models import AccessToken
 from asynccvat.errors import ConfigError
 from asynccvat.settings import load_side, private_files
+from asynccvat.settings.connection import ConnectionSettings
 from asynccvat.settings.logins import LoginFiles, read_saved
 from asynccvat.settings.private_files import write_private
 
@@ -43,6 +45,7 @@ def saved(
     name: str,
     url: str = URL,
     store: TokenStore = TokenStore.FILE,
+    gateway: Gateway = NO_GATEWAY,
     **more: Any,
 ) -> SavedLogin:
     """Save a login whose token is the name's own."""
@@ -55,7 +58,7 @@ def saved(
         saved=NOW,
         **more,
     )
-    files.save(lambda _: login, f"token.of-{name}")
+    files.save(lambda _: login, LoginSecrets(f"token.of-{name}", gateway))
     return login
 
 
@@ -132,6 +135,86 @@ def test_a_token_that_expires_soon_is_told_only_if_it_is_used(
     assert load(tmp_path, url=OTHER, **places).warnings == ()
 
 
+GATEWAY = Gateway(headers={"X-Key": "hidden-1", "X-B": "hidden-2"}, proxy="http://me:hi-3@proxy:1")
+
+
+@pytest.mark.parametrize("store", TokenStore)
+def test_a_login_gives_headers_and_proxy_for_its_server_only(
+    tmp_path: Path, files: LoginFiles, memory_keyring: MemoryKeyring, store: TokenStore
+) -> None:
+    saved(files, "lab", store=store, gateway=GATEWAY)
+    saved(files, "plant", OTHER, store=store)
+    places = {"profiles": files.profiles, "logins": files.logins}
+    for chosen in ({"profile": "lab"}, {"url": URL}):
+        connection = load(tmp_path, **places, **chosen).connection
+        assert dict(connection.headers) == GATEWAY.headers
+        assert connection.proxy is not None
+        assert connection.proxy.address == GATEWAY.proxy
+    side = load_side("lab", "--from", profiles=files.profiles, logins=files.logins)
+    assert (side.token, dict(side.connection.headers)) == ("token.of-lab", GATEWAY.headers)
+    for other in ({}, {"profile": "plant"}, {"url": OTHER}, {"url": OTHER, "token": "x"}):
+        assert load(tmp_path, **places, **other).connection == ConnectionSettings()
+    # What is left of a login that replaces it without a gateway?
+    saved(files, "lab", store=store)
+    assert load(tmp_path, profile="lab", **places).connection == ConnectionSettings()
+    everything = files.profiles.read_text("utf-8") if files.profiles.exists() else ""
+    assert "hidden" not in f"{everything}{memory_keyring.entries}"
+
+
+@pytest.mark.usefixtures("memory_keyring")
+@pytest.mark.parametrize("store", TokenStore)
+def test_options_and_variables_win_over_what_a_gateway_wanted_at_the_login(
+    tmp_path: Path, files: LoginFiles, store: TokenStore
+) -> None:
+    saved(files, "lab", store=store, gateway=GATEWAY)
+    places = {"profiles": files.profiles, "logins": files.logins}
+    own = {"headers": ["X-Other: hidden-4"], "proxy": "http://own:2"}
+    for chosen in ({}, {"profile": "lab"}):
+        connection = load(tmp_path, **places, **chosen, **own).connection
+        assert dict(connection.headers) == {"X-Other": "hidden-4"}
+        assert connection.proxy is not None
+        assert connection.proxy.host == "own"
+    environment = {"CVAT_HEADERS": "X-Env: hidden-5"}
+    connection = load(tmp_path, environment=environment, **places).connection
+    assert dict(connection.headers) == {"X-Env": "hidden-5"}
+    # The variable may be for another server than the login that an option names.
+    connection = load(tmp_path, environment=environment, profile="lab", **places).connection
+    assert dict(connection.headers) == GATEWAY.headers
+
+
+def test_a_file_that_was_only_found_uses_the_proxy_of_a_login_and_no_other(
+    tmp_path: Path, files: LoginFiles
+) -> None:
+    saved(files, "lab", gateway=GATEWAY)
+    places = {"profiles": files.profiles, "logins": files.logins}
+    write(tmp_path, f"url: {URL}\n")
+    connection = load(tmp_path, **places).connection
+    assert (connection.proxy is not None, dict(connection.headers)) == (True, GATEWAY.headers)
+    write(tmp_path, f"url: {URL}\nproxy: http://elsewhere\n")
+    with pytest.raises(ConfigError, match="`proxy` would decide who can read the headers of the l"):
+        load(tmp_path, **places)
+    write(tmp_path, f"url: {OTHER}\n")
+    assert load(tmp_path, **places).connection == ConnectionSettings()
+
+
+def test_no_list_of_logins_holds_what_a_gateway_wants(files: LoginFiles) -> None:
+    names = tuple(GATEWAY.headers)
+    login = saved(files, "lab", gateway=GATEWAY, headers=names, proxy="http://proxy:1")
+    assert files.logins is not None
+    text = files.logins.read_text("utf-8") + repr(files.read())
+    assert "X-Key" in text
+    assert "hi" not in text.replace("this", "")
+    assert files.read().logins == (login,)
+
+
+def test_a_gateway_that_was_damaged_by_hand_is_named(tmp_path: Path, files: LoginFiles) -> None:
+    saved(files, "lab", gateway=GATEWAY)
+    text = files.profiles.read_text("utf-8")
+    files.profiles.write_text(text.replace('"http://me:hi-3@proxy:1"', "7"), "utf-8")
+    with pytest.raises(ConfigError, match="headers or the proxy of the profile 'lab' are damaged"):
+        loaded(tmp_path, files)
+
+
 def test_a_profile_that_cvat_s_tools_replaced_is_no_login_any_more(
     tmp_path: Path, files: LoginFiles
 ) -> None:
@@ -198,7 +281,7 @@ def test_a_login_knows_what_another_program_saved_just_before_it(files: LoginFil
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return replace(known.logins[0], username="bob")
 
-    assert files.save(login_for, "token.of-lab").before == login
+    assert files.save(login_for, LoginSecrets("token.of-lab")).before == login
     late.join()
     assert [(one.name, one.username) for one in files.read().logins] == [
         ("lab", "bob"),
@@ -210,7 +293,9 @@ def test_a_logout_keeps_the_login_that_replaced_what_it_ends(
     tmp_path: Path, files: LoginFiles
 ) -> None:
     ended = saved(files, "lab")
-    files.save(lambda _: replace(ended, fingerprint=fingerprint("token.new")), "token.new")
+    files.save(
+        lambda _: replace(ended, fingerprint=fingerprint("token.new")), LoginSecrets("token.new")
+    )
     files.remove(ended)
     assert loaded(tmp_path, files) == (URL, "token.new")
 

@@ -157,7 +157,7 @@ async def test_a_revoked_token_ends_all_requests_of_a_list() -> None:
                 times=None,
             )
         )
-        ends = await ended(serve, 32)
+        ends = await ended(serve, 32, all_queued=True)
         assert sum(isinstance(end, ac.AuthenticationError) for end in ends) > 1
 
 

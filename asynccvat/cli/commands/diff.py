@@ -1,4 +1,4 @@
-"""`asynccvat diff`: what a mirror would do now, grouped by reason."""
+"""`asynccvat diff`: what a mirror or a backup would do now, grouped by reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 def diff(
     shared: SharedOptions,
     *,
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="The folder of a mirror.")],
+    destination: Annotated[
+        Path, typer.Argument(metavar="DEST", help="The folder of a mirror, or of backups.")
+    ],
     prune: Annotated[
         bool,
         typer.Option("--prune", help="Also compare as `mirror --prune`, which removes folders."),
@@ -34,7 +36,7 @@ def diff(
         bool, typer.Option("--json", help="Write one JSON document to stdout.")
     ] = False,
 ) -> int:
-    """Show how DEST differs from its server: what a mirror would do now, by reason.
+    """Show how DEST differs from its server: what a mirror or a backup would do now, by reason.
 
     Format and selection are those that DEST remembers. Nothing is changed. The exit code is 0 if
     nothing differs, 1 if something does, and 2 to 5 for errors.
@@ -44,8 +46,10 @@ def diff(
     asynccvat diff data/
 
     asynccvat diff data/ --prune --json
+
+    asynccvat diff backups/
     """
-    options = MirrorOptions(prune=prune)
+    options = MirrorOptions(prune=True) if prune else None
     found = queries.ask(
         shared.settings(Path(destination)),
         lambda client: asynccvat.diff(client, destination, options=options),
@@ -78,15 +82,25 @@ def _show(found: Difference, destination: Path, *, verbose: bool) -> None:
             wraps=("reason", noun),
         )
     if plan.guard is not None:
-        output.remark(f"A mirror would refuse: {plan.guard}")
+        output.remark(f"A run would refuse: {plan.guard}")
     if not plan.listing.complete:
         output.remark(f"The list of {noun}s kept changing while it was read. Compare again.")
     unchanged = f"{counted(found.unchanged, noun)} unchanged"
     if found.is_current:
         output.sentence(f"{destination} is current: {unchanged}.")
     elif found.count:
-        more = " --prune" if any(group.step == "remove" for group in found.groups) else ""
-        output.remark(
-            f"{counted(found.count, 'difference')}, {unchanged}. To mirror them: "
-            f"`asynccvat mirror {shlex.quote(str(destination))}{more}`"
-        )
+        then = _next_command(found, destination)
+        output.remark(f"{counted(found.count, 'difference')}, {unchanged}. {then}")
+
+
+def _next_command(found: Difference, destination: Path) -> str:
+    """Say which command makes the destination current."""
+    from asynccvat.models import BackupPlan, TargetKind  # noqa: PLC0415 - `--help` stays light
+
+    plan, place = found.plan, shlex.quote(str(destination))
+    if isinstance(plan, BackupPlan):
+        flags = " --projects" * (plan.target is TargetKind.PROJECT)
+        flags += " --lightweight" * plan.lightweight
+        return f"To back them up: `asynccvat backup {place}{flags}`"
+    flags = " --prune" * any(group.step == "remove" for group in found.groups)
+    return f"To mirror them: `asynccvat mirror {place}{flags}`"

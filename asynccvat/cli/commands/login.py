@@ -135,7 +135,7 @@ def login(
         accounts.write_server(result.account)
         for line in _said(result.login, result.revoked):
             output.remark(printable(line))
-    for line in _warnings(result, settings):
+    for line in _warnings(result):
         output.remark(f"warning: {printable(line)}")
     return ExitCode.DONE
 
@@ -250,6 +250,11 @@ def _said(login: SavedLogin, revoked: AccessToken | None) -> Iterator[str]:
             f"Saved as login {login.name!r}, with the token in the file of profiles that CVAT's "
             "own tools read, too. Only this user may read it."
         )
+    if login.headers:
+        names = ", ".join(login.headers)
+        yield f"Kept with the token: the header{'s' if len(login.headers) > 1 else ''} {names}."
+    if login.proxy is not None:
+        yield f"Kept with the token: the proxy {login.proxy}."
     if revoked is not None:
         yield f"Revoked the token {revoked.name!r} of the earlier login."
     yield "Commands without --url use it from now on, like: asynccvat mirror data/"
@@ -261,7 +266,7 @@ def _place(login: SavedLogin) -> str:
     return "the file of profiles of CVAT's own tools"
 
 
-def _warnings(result: LoginResult, settings: Settings) -> Iterator[str]:
+def _warnings(result: LoginResult) -> Iterator[str]:
     """Yield what keeps a login from being all that is needed."""
     login = result.login
     if result.left is not None:
@@ -274,9 +279,6 @@ def _warnings(result: LoginResult, settings: Settings) -> Iterator[str]:
             f"the token of the earlier login could not be removed from {_place(result.replaced)}. "
             "Remove it there."
         )
-    for name, what in (("headers", "--header"), ("proxy", "--proxy")):
-        if any(name == given for given, _ in settings.places):
-            yield f"{what} is not saved, since it may hold a secret. Give it to each command."
     for place in _winning_places(login):
         yield f"{place} wins over this login. Remove it to use the login."
 

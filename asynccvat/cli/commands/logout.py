@@ -96,17 +96,32 @@ def _to_revoke(shared: SharedOptions, ended: SavedLogin) -> Settings | None:
         )
     if not password:
         return None
-    # What the login was made with, where no option says otherwise.
-    certificates: dict[str, Any] = {
-        name: Path(path)
-        for name in ("ca_bundle", "client_cert", "client_key")
-        if getattr(shared, name) is None and (path := getattr(ended, name)) is not None
-    }
     with_login = replace(
         shared,
         url=ended.url,
         username=ended.username,
         insecure=shared.insecure or ended.insecure,
-        **certificates,
+        **_connection(shared, ended),
     )
     return with_login.settings_for({}, password, saved=False)
+
+
+def _connection(shared: SharedOptions, ended: SavedLogin) -> dict[str, Any]:
+    """Return what the login was made with to reach its server, where no option says otherwise.
+
+    Raises:
+        ConfigError: The keyring or a file cannot be read.
+    """
+    from asynccvat.settings import read_gateway  # noqa: PLC0415 - `--help` stays light
+
+    found: dict[str, Any] = {
+        name: Path(path)
+        for name in ("ca_bundle", "client_cert", "client_key")
+        if (path := getattr(ended, name)) is not None
+    }
+    gateway = read_gateway(ended)
+    if "headers" in gateway:
+        found["headers"] = gateway["headers"].text.splitlines()
+    if "proxy" in gateway:
+        found["proxy"] = gateway["proxy"].text
+    return {name: value for name, value in found.items() if not getattr(shared, name)}

@@ -43,8 +43,8 @@ def mirror(
             "--format",
             "-f",
             metavar="NAME",
-            help="The format, like coco or 'COCO 1.0'; see 'asynccvat formats'. "
-            f"By default what DEST remembers, or else {DEFAULT_FORMAT!r}.",
+            help="The format, like coco or 'COCO 1.0', or json without exports; see 'asynccvat "
+            f"formats'. By default what DEST remembers, or else {DEFAULT_FORMAT!r}.",
         ),
     ] = None,
     images: Annotated[

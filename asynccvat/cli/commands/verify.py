@@ -18,12 +18,14 @@ from asynccvat.cli.common_options import (
     RESULTS,
     OutputForm,
     OutputOptions,
+    ResultOptions,
     in_default_project,
     option,
 )
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode, exit_code, explain
 from asynccvat.cli.option_groups import flags_given
+from asynccvat.cli.records import Records, command_started
 from asynccvat.cli.shared_options import SharedOptions
 
 if TYPE_CHECKING:
@@ -86,12 +88,7 @@ def verify(
             help="Also fail on notes: files in no receipt, and files with only another time.",
         ),
     ] = False,
-    quiet: Annotated[
-        bool, option("--quiet", "-q", group=RESULTS, help="Write problems, and nothing else.")
-    ] = False,
-    as_json: Annotated[
-        bool, option("--json", group=RESULTS, help="Write the report to stdout as JSON.")
-    ] = False,
+    results: ResultOptions,
     as_jsonl: Annotated[
         bool,
         option("--jsonl", group=RESULTS, help="Write each problem as a JSON line, as it is found."),
@@ -111,7 +108,7 @@ def verify(
 
     asynccvat verify data/ --against-server --status completed
     """
-    form = OutputOptions(as_json=as_json, as_jsonl=as_jsonl).form()
+    form, quiet = OutputOptions(as_json=results.as_json, as_jsonl=as_jsonl).form(), results.quiet
     task_ids = selection.task_ids
     of_server = [flag for name, flag in flags_given(selection).items() if name != "task_ids"]
     if of_server and (not against_server or task_ids or folder):
@@ -147,19 +144,25 @@ def verify(
 
     reports: list[VerifyReport] = []
     notes = strict or not quiet
+    server = "" if client is None else client.origin
+    records = Records(results, command_started(results, server, destination))
     try:
-        _watch(client, call, reports, form, quiet=quiet, verbose=shared.verbose)
+        _watch(client, call, reports, form, records, quiet=quiet, verbose=shared.verbose)
     except signals.Interrupted as stopped:
         _show(reports, form, place, notes=notes, quiet=quiet)
+        _save(reports, results, records)
         output.remark("Run the same command again to continue.")
         return stopped.code
     except asynccvat.AsyncCvatError:
         if reports and reports[0].problems:
             # The problems found matter even if the repair cannot start.
             _show(reports, form, place, notes=notes, quiet=quiet)
+            _save(reports, results, records)
         raise
     _show(reports, form, place, notes=notes, quiet=quiet)
-    return _code(reports[0], strict=strict, verbose=shared.verbose)
+    written = _save(reports, results, records)
+    code = _code(reports[0], strict=strict, verbose=shared.verbose)
+    return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
 
 
 def _watch(
@@ -167,6 +170,7 @@ def _watch(
     call: VerifyCall,
     reports: list[VerifyReport],
     form: OutputForm,
+    records: Records,
     *,
     quiet: bool,
     verbose: bool,
@@ -177,6 +181,7 @@ def _watch(
     from asynccvat.events import VerifyFinished  # noqa: PLC0415 - the same
 
     with ExitStack() as stack:
+        stack.enter_context(records)
         shown = None
         # A bar would overwrite lines of JSON on the same terminal.
         if not quiet and not (form is OutputForm.JSONL and sys.stdout.isatty()):
@@ -186,6 +191,7 @@ def _watch(
         def on_event(event: Event) -> None:
             if isinstance(event, VerifyFinished):
                 reports.append(event.report)
+            records.add(event)
             _show_event(event, form, shown, verbose=verbose)
 
         async def main() -> None:
@@ -251,6 +257,14 @@ def _show(
                 output.sentence(line)
             if not quiet:
                 output.sentence(summary(report, str(place)))
+
+
+def _save(reports: Sequence[VerifyReport], results: ResultOptions, records: Records) -> bool:
+    """Write the files that the options ask for; return whether that succeeded."""
+    written = [records.save_page()]
+    if results.report_file is not None:
+        written += [output.save_json(report.to_json(), results.report_file) for report in reports]
+    return all(written)
 
 
 def _code(report: VerifyReport, *, strict: bool, verbose: bool) -> ExitCode:

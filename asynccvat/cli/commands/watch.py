@@ -26,6 +26,7 @@ from asynccvat.core.declarations import WATCHING
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient, Event, OnChangeCommand, Watch, WatchAddresses
+    from asynccvat.cli.watch_display import WatchDisplay
 
 _SECRET = "ASYNCCVAT_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
 
@@ -124,7 +125,7 @@ def watch(
     client = client_for(settings, retries=options.retries)
     _run(
         client,
-        lambda on_event: asynccvat.watch(
+        lambda display, on_event: asynccvat.watch(
             client,
             destination,
             selection,
@@ -132,7 +133,7 @@ def watch(
             images=images,
             options=options,
             watching=watching,
-            on_change=run_command,
+            on_change=None if run_command is None else display.beside(run_command),
             on_event=on_event,
         ),
         _Pages(listen, status_listen),
@@ -177,12 +178,12 @@ class _Shown:
 
 def _run(
     client: CvatClient,
-    start: Callable[[Callable[[Event], None]], Watch],
+    start: Callable[[WatchDisplay, Callable[[Event], None]], Watch],
     pages: _Pages,
     shown: _Shown,
 ) -> None:
     """Show the rounds of a watch until a signal, or until an error ends it."""
-    from asynccvat.cli.watch_display import WatchDisplay  # noqa: PLC0415 - `--help` stays light
+    from asynccvat.cli import watch_display  # noqa: PLC0415 - `--help` stays light
     from asynccvat.events import to_json  # noqa: PLC0415 - the same
 
     with ExitStack() as stack:
@@ -190,7 +191,7 @@ def _run(
         if shown.log_file is not None:
             log = stack.enter_context(closing(output.EventLog(shown.log_file)))
         display = stack.enter_context(
-            WatchDisplay(
+            watch_display.WatchDisplay(
                 output.remarks(),
                 verbose=shown.verbose,
                 quiet=shown.quiet,
@@ -206,7 +207,7 @@ def _run(
 
         async def main() -> None:
             async with client, AsyncExitStack() as opened:
-                watched = start(on_event)
+                watched = start(display, on_event)
                 if pages.listen is not None or pages.status_listen is not None:
                     addresses = await opened.enter_async_context(
                         asynccvat.serve_watch(

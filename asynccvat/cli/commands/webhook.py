@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -89,6 +90,11 @@ def create(
 
     made, is_new = queries.ask(settings, work)
     _show(form, [made])
+    if not urlsplit(target_url).path.rstrip("/").endswith("/webhook"):
+        output.remark(
+            f"warning: {target_url!r} does not end with /webhook, where a watch takes deliveries. "
+            "That is right only if a proxy changes the path."
+        )
     if form is OutputForm.TABLE:
         output.remark(
             f"{'Made' if is_new else 'Changed'} webhook {made.id}. Check that CVAT reaches the "
@@ -185,7 +191,10 @@ def _why(sent: WebhookDelivery) -> str:
             "CVAT does not reach the address. Check that the watch runs, that the address is "
             "right, and that the server may call it."
         )
-    return f"The address answered {sent.status_code}: it is not that of a watch."
+    return (
+        f"The address answered {sent.status_code}: it is not that of a watch, which ends with "
+        "/webhook."
+    )
 
 
 def _show(form: OutputForm, webhooks: Sequence[Webhook]) -> None:

@@ -10,9 +10,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 SECONDS = 2.0
 """The longest wait for a server."""
 
-_INSTEAD = "-"
-_NO_KEYRING = ("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+_FOLDERS = ("destination", "in_dir", "source")
+"""The parameters of commands that name the folder to work on."""
 
 
 def answers_for(context: Any, what: str) -> Answers:
@@ -39,27 +39,48 @@ def answers_for(context: Any, what: str) -> Answers:
         what: `formats` or `projects`.
     """
     from asynccvat.errors import ConfigError  # noqa: PLC0415 - the start-up of commands stays light
+    from asynccvat.settings import CONFIG_VARIABLE  # noqa: PLC0415 - the same
 
     given = given_options(context)
-    if given.password_stdin:
+    if given.password_stdin or not _all_files(given.config, os.environ.get(CONFIG_VARIABLE)):
         return Answers()
     try:
-        with _without_keyring():
-            settings = given.settings_for({}, given.password)
-        may_ask = settings.token is not None or settings.password is not None
+        settings = given.settings_for(
+            {}, given.password, destination=_destination(context), keyring=False
+        )
     except ConfigError:
-        try:
-            # The cache needs no credentials. A token in place of them keeps the keyring closed.
-            settings = replace(given, token=_INSTEAD).settings_for({}, None)
-        except ConfigError:
-            return Answers()
-        may_ask = False
+        return Answers()
     path = cache.path_for(settings)
+    if path is None:
+        return Answers()
     known = cache.read(path)
-    if may_ask and known.needs(what, time.time()):
+    if _may_ask(settings) and known.needs(what, time.time()):
         known = _asked(settings, known, what)
         cache.write(path, known)
     return known
+
+
+def _may_ask(settings: Settings) -> bool:
+    """Whether the server can be asked without a question to the user, and without a wait."""
+    connection = settings.connection
+    bundle = None if isinstance(settings.verify, bool) else settings.verify
+    files = (bundle, connection.client_cert, connection.client_key)
+    return (settings.token is not None or settings.password is not None) and _all_files(*files)
+
+
+def _all_files(*paths: str | Path | None) -> bool:
+    """Whether all the paths that are given can be read without a wait. A pipe cannot."""
+    found = (Path(path).expanduser() for path in paths if path)
+    return all(path.is_file() or path.is_dir() for path in found)
+
+
+def _destination(context: Any) -> Path | None:
+    """Return the folder that the command is given, None if there is none yet."""
+    for name in _FOLDERS:
+        given = context.params.get(name)
+        if isinstance(given, str | Path) and (folder := Path(given).expanduser()).is_dir():
+            return folder
+    return None
 
 
 def given_options(context: Any) -> SharedOptions:
@@ -122,18 +143,3 @@ def _is_found(address: str) -> bool:
     thread.start()
     thread.join(SECONDS / 2)
     return bool(found)
-
-
-@contextmanager
-def _without_keyring() -> Iterator[None]:
-    """Keep the system's keyring closed: a locked one would ask the user to unlock it."""
-    name, backend = _NO_KEYRING
-    before = os.environ.get(name)
-    os.environ[name] = backend
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before

@@ -1,7 +1,8 @@
 """Keep the last answers of servers that completion needs: names of formats, ids of projects.
 
-A file for each server and user, in the user's cache folder, readable by this user only. It holds
-no tokens and no passwords. What cannot be read or written is ignored: completion must not fail.
+A file for each server, organization, and user or token, in the user's cache folder, readable by
+this user only. It holds no tokens and no passwords. What cannot be read or written is ignored:
+completion must not fail.
 """
 
 from __future__ import annotations
@@ -58,11 +59,17 @@ class Answers:
         return abs(now - self.asked.get(what, 0.0)) > FRESH_SECONDS
 
 
-def path_for(settings: Settings) -> Path:
-    """Return the file of a server and a user."""
+def path_for(settings: Settings) -> Path | None:
+    """Return the file for what a user sees of a server, None if it is not known who that is.
+
+    A token has a file of its own: it may be another user's than the token before it.
+    """
     import platformdirs  # noqa: PLC0415 - the start-up of commands stays light
 
-    key = json.dumps([settings.address, settings.organization, settings.username])
+    token = settings.fingerprint
+    if token is None and settings.username is None:
+        return None
+    key = json.dumps([settings.address, settings.organization, settings.username, token])
     name = sha256(key.encode()).hexdigest()[:20]
     return platformdirs.user_cache_path("asynccvat") / "completion" / f"{name}.json"
 
@@ -76,6 +83,8 @@ def remember(settings: Settings, what: str, value: Any) -> None:
         value: The names of the formats, or the names of the projects by their ids.
     """
     path = path_for(settings)
+    if path is None:  # the terminal asked who the user is
+        return
     known = read(path)
     setattr(known, what, value)
     known.asked[what] = time.time()

@@ -6,8 +6,11 @@ import io
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr, suppress
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
@@ -18,6 +21,9 @@ Offer = tuple[str, str]
 
 Source = Callable[[Any, str], Iterable[Offer]]
 """Offers values for a context and the beginning of a word."""
+
+SECONDS = 10.0
+"""The longest time that completion takes, whatever it waits for."""
 
 _MEANING_WIDTH = 60
 _HARMLESS = str.maketrans("\\[]", "/()")
@@ -101,7 +107,7 @@ def completing(source: Source) -> Callable[[typer.Context, str], list[Offer]]:
 
     def complete(ctx: typer.Context, incomplete: str) -> list[Offer]:
         offered: list[Offer] = []
-        with suppress(Exception), redirect_stderr(io.StringIO()):
+        with suppress(Exception), redirect_stderr(io.StringIO()), _ended_in_time():
             offered = [
                 (inserted, _for_display(meaning))
                 for value, meaning in source(ctx, incomplete)
@@ -113,6 +119,29 @@ def completing(source: Source) -> Callable[[typer.Context, str], list[Offer]]:
         return offered
 
     return complete
+
+
+@contextmanager
+def _ended_in_time() -> Iterator[None]:
+    """End what the block waits for after a while: a file on a server that is gone, for example.
+
+    Raises:
+        TimeoutError: It took too long.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    rest, interval = signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, rest, interval)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _for_display(meaning: str) -> str:

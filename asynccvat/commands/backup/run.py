@@ -175,7 +175,7 @@ class BackupRun:
             if target_id in failed:
                 continue
             if target_id not in checked:
-                why = await _damage_of_last(store, mine[target_id], lives=target_id in listed)
+                why = await _damage_of_last(store, mine[target_id], gone=target_id in plan.absent)
                 checked[target_id] = why is None
                 if why is not None:
                     guards.append(why)
@@ -200,7 +200,7 @@ def _orders(plan: BackupPlan, last: frozenset[int]) -> list[FetchOrder]:
 
 
 async def _damage_of_last(
-    store: BackupStore, backups: Sequence[StoredBackup], *, lives: bool
+    store: BackupStore, backups: Sequence[StoredBackup], *, gone: bool
 ) -> str | None:
     """Return why no backup of a target may go, None if the older ones may.
 
@@ -212,13 +212,15 @@ async def _damage_of_last(
     if problem is None:
         return None
     receipt = last.receipt
-    if lives:
-        then = ". Back it up again with --force."
-    else:
+    if gone:
         then = (
-            f", and the {receipt.target} is not in the server's list. "
-            "Look at it with `asynccvat verify`."
+            f", and the server does not list the {receipt.target} any more. Look at it with "
+            "`asynccvat verify`."
         )
+    else:
+        # It may be outside this run's selection. `-t` counts for more than what is remembered.
+        which = f"-t {receipt.id} " * (receipt.target is TargetKind.TASK)
+        then = f". Back it up again with {which}--force."
     return (
         f"no backup of {receipt.target} {receipt.id} is removed: the newest one, "
         f"{receipt.file!r}, is damaged ({problem.reason}){then}"

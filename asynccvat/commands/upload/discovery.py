@@ -17,14 +17,15 @@ import msgspec
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
-from asynccvat.core.annotations.importers import importer_name
-from asynccvat.core.format_names import KNOWN_FORMATS
+from asynccvat.core.annotations.importers import JSON_IMPORTER, importer_name
+from asynccvat.core.format_names import KNOWN_FORMATS, means_json
+from asynccvat.core.models import Format
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
-from asynccvat.core.specs import CVAT, ExportSpec
+from asynccvat.core.specs import CVAT, CVAT_JSON, ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
 from asynccvat.store import MirrorStore, ReplacedAnnotations
@@ -90,9 +91,20 @@ async def exact_format(client: CvatClient, given: str) -> str:
     Raises:
         ConfigError: The server has no such importer, or several.
     """
+    if means_json(given):
+        return CVAT_JSON
     if given in KNOWN_FORMATS or given == importer_name(CVAT):
         return given
     return (await internals(client).importer(given)).name
+
+
+async def importer_of(client: CvatClient, name: str) -> Format:
+    """Return what reads a format: the server's importer, or what stands for CVAT's own JSON.
+
+    Raises:
+        ConfigError: The server has no such importer.
+    """
+    return JSON_IMPORTER if name == CVAT_JSON else await internals(client).importer(name)
 
 
 class Discovery:

@@ -84,8 +84,14 @@ class LossGuard:
                 allow_empty=self._allow_empty,
             )
 
-    async def result(self, client: CvatClient) -> tuple[AnnotationChange, tuple[str, ...]]:
-        """Read what the task has after the import. Call it once that has ended.
+    async def result(
+        self, client: CvatClient, after: TaskAnnotations | None = None
+    ) -> tuple[AnnotationChange, tuple[str, ...]]:
+        """Judge what the task has after the import. Call it once that has ended.
+
+        Args:
+            client: The server.
+            after: What the task has. None reads it.
 
         Returns:
             The counts, and warnings about them.
@@ -97,7 +103,7 @@ class LossGuard:
         in_file = exact_total(self._held)
         change = AnnotationChange(before=self.before.total, in_file=in_file)
         try:
-            self.after = await client.annotations(self._task_id)
+            self.after = after or await client.annotations(self._task_id)
         except AsyncCvatError as error:
             return change, (f"uploaded, but what the task has now cannot be read: {error}",)
         warnings = check_result(

@@ -14,21 +14,31 @@ from datetime import datetime, timedelta
 import anyio
 import msgspec
 
-from asynccvat.aio.threads import entered_in_thread
+from asynccvat.aio.threads import entered_in_thread, in_thread, shielded
 from asynccvat.client import CvatClient, internals
+from asynccvat.client.upload_file import FileToSend
 from asynccvat.commands.upload.discovery import MirrorLocation
+from asynccvat.commands.upload.json_put import (
+    put_refused,
+    put_uncertain,
+    read_to_put,
+    replace_and_read,
+)
+from asynccvat.commands.upload.json_translation import fitted
 from asynccvat.commands.upload.keeping import Keeper
 from asynccvat.commands.upload.local_files import AnnotationSource, prepared
 from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.commands.upload.replacement import Replacement
 from asynccvat.commands.upload.task_dates import TaskDates
+from asynccvat.core.annotations.counts import TaskAnnotations
 from asynccvat.core.annotations.files import FileKind
-from asynccvat.core.options.upload import UploadOptions
+from asynccvat.core.options.upload import ImportMode, UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.upload import Upload
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.requests import ServerRequest
-from asynccvat.errors import AsyncCvatError, StoreError
+from asynccvat.core.specs import CVAT_JSON
+from asynccvat.errors import AsyncCvatError, ResponseError, StoreError
 from asynccvat.events import Event, UploadProgress, UploadStarted
 from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.imports import Imports
@@ -72,6 +82,21 @@ class Imported:
     keeper: Keeper
     records: tuple[MemberRecord, ...] = ()
     between: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Brought:
+    """A file whose annotations are in the task.
+
+    Attributes:
+        sent: Bytes that were sent.
+        between: As of `Imported`.
+        after: What the task has now, None if it was not read yet.
+    """
+
+    sent: int
+    between: tuple[datetime, datetime] | None
+    after: TaskAnnotations | None = None
 
 
 def replacement_of(
@@ -154,33 +179,10 @@ class TaskUploader:
         clock = asyncio.get_running_loop().time
         began, step = clock(), order.step
         replacement = replacement_of(self._client, order, self._options, self._dates)
+        bring = self._put if step.importer == CVAT_JSON else self._import
         async with entered_in_thread(prepared(order.source, order.kind)) as (file, records):
-            upload = internals(self._client).begin_upload(
-                step.task_id,
-                file,
-                importer=step.importer,
-                mode=self._options.mode,
-                on_progress=lambda sent: self._emit(UploadProgress(step.task_id, sent)),
-                prepare=replacement.prepare,
-            )
-            self._emit(UploadStarted(step.task_id, file.size))
-            if not upload.is_small:
-                await replacement.read()
-                async with self._sending:
-                    await upload.send()
-            await self._slots.acquire()
-            try:
-                if upload.is_small:
-                    self.resendable.add(step.task_id)
-                self._before_request(step.task_id)
-                request = await self._imports.run(upload)
-            except AsyncCvatError as error:
-                await replacement.explain(error)
-                raise
-            finally:
-                self.resendable.discard(step.task_id)
-                self._slots.release()
-        annotations, warnings = await replacement.result()
+            brought = await bring(order, file, records, replacement)
+        annotations, warnings = await replacement.result(brought.after)
         outcome = TaskOutcome(
             task_id=step.task_id,
             name=step.name,
@@ -189,15 +191,95 @@ class TaskUploader:
             location=str(step.path),
             files=len(records),
             bytes=sum(record.size for record in records),
-            transferred=upload.sent,
+            transferred=brought.sent,
             seconds=clock() - began,
             annotations=annotations,
             kept=replacement.keeper.path,
             warnings=warnings,
         )
-        return await self._note_in_receipt(
-            order, Imported(outcome, replacement.keeper, records, self._between(request))
+        imported = Imported(outcome, replacement.keeper, records, brought.between)
+        return await self._note_in_receipt(order, imported)
+
+    async def _import(
+        self,
+        order: UploadOrder,
+        file: FileToSend,
+        records: tuple[MemberRecord, ...],
+        replacement: Replacement,
+    ) -> _Brought:
+        """Send a file, and have the server import it."""
+        del records
+        step = order.step
+        upload = internals(self._client).begin_upload(
+            step.task_id,
+            file,
+            importer=step.importer,
+            mode=self._options.mode,
+            on_progress=lambda sent: self._emit(UploadProgress(step.task_id, sent)),
+            prepare=replacement.prepare,
         )
+        self._emit(UploadStarted(step.task_id, file.size))
+        if not upload.is_small:
+            await replacement.read()
+            async with self._sending:
+                await upload.send()
+        await self._slots.acquire()
+        try:
+            if upload.is_small:
+                self.resendable.add(step.task_id)
+            self._before_request(step.task_id)
+            request = await self._imports.run(upload)
+        except AsyncCvatError as error:
+            await replacement.explain(error)
+            raise
+        finally:
+            self.resendable.discard(step.task_id)
+            self._slots.release()
+        return _Brought(upload.sent, self._between(request))
+
+    async def _put(
+        self,
+        order: UploadOrder,
+        file: FileToSend,
+        records: tuple[MemberRecord, ...],
+        replacement: Replacement,
+    ) -> _Brought:
+        """Replace the annotations by a file of CVAT's own JSON, without an import."""
+        task_id, client = order.step.task_id, self._client
+        content = await in_thread(read_to_put, file.path, records[0])
+        if order.mirrored is None:
+            content = await fitted(client, task_id, file.path, content)
+        self._emit(UploadStarted(task_id, len(content)))
+        async with self._slots:
+            try:
+                await replacement.prepare()
+                self._before_request(task_id)
+                begun = client.server_date
+                replacing = replace_and_read(
+                    client,
+                    task_id,
+                    content,
+                    wanted=content,
+                    before=replacement.before,
+                    uncertain=lambda lost: put_uncertain(lost, task_id, file.shown),
+                    append=self._options.mode == ImportMode.APPEND,
+                )
+                # A cancellation in between would leave a task of which nothing tells how it came
+                # about.
+                after = await shielded(replacing)
+            except ResponseError as error:
+                refused = put_refused(error, task_id, file.shown)
+                if refused is None:
+                    raise
+                raise refused from error
+            except AsyncCvatError as error:
+                await replacement.explain(error)
+                raise
+        self._emit(UploadProgress(task_id, len(content)))
+        between = None
+        if begun is not None and client.server_date is not None:
+            between = begun, client.server_date + _DATE_RESOLUTION
+        return _Brought(len(content), between, after)
 
     def _between(self, request: ServerRequest) -> tuple[datetime, datetime] | None:
         begun = request.started_date or request.created_date

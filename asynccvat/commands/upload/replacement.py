@@ -24,6 +24,7 @@ class Replacement:
 
     Attributes:
         keeper: Keeps what the task has.
+        before: What the task had when `prepare` kept it, as the server said it.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Replacement:
             dates: Reads when tasks changed, for all uploads of a run together.
         """
         self.keeper = keeper
+        self.before = b""
         self._client = client
         self._task_id = task_id
         self._guard = guard
@@ -85,6 +87,7 @@ class Replacement:
             await self.read()
         assert self._existing is not None, "it was read"
         await self.keeper.keep(self._existing)
+        self.before = self._existing.raw
         self._existing = None  # before a repeated request it is read again
         await self._check_unchanged()
 
@@ -93,8 +96,13 @@ class Replacement:
         if error.rq_id is not None or isinstance(error, ImportUncertainError):
             await self.keeper.explain(error, self._client)
 
-    async def result(self) -> tuple[AnnotationChange, tuple[str, ...]]:
+    async def result(
+        self, after: TaskAnnotations | None = None
+    ) -> tuple[AnnotationChange, tuple[str, ...]]:
         """Compare what the task has now with what it had, and note it.
+
+        Args:
+            after: What the task has now. None reads it.
 
         Returns:
             The counts, and warnings.
@@ -103,7 +111,7 @@ class Replacement:
             AnnotationLossError: Its annotations are gone.
         """
         try:
-            change, warnings = await self._guard.result(self._client)
+            change, warnings = await self._guard.result(self._client, after)
         except AnnotationLossError as error:
             await self.keeper.note_end(self._guard.after)
             self.keeper.add_way_back(error)

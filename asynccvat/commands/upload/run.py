@@ -15,8 +15,9 @@ import anyio
 
 from asynccvat.aio.task_groups import task_group
 from asynccvat.client import CvatClient, internals
-from asynccvat.commands.upload.discovery import Discovery, FoundFile
+from asynccvat.commands.upload.discovery import Discovery, FoundFile, importer_of
 from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
+from asynccvat.commands.upload.json_put import holds_content
 from asynccvat.commands.upload.one_task import Imported, UploadOrder, replacement_of
 from asynccvat.commands.upload.replacement import is_left_by
 from asynccvat.core.models import TaskListing
@@ -30,6 +31,7 @@ from asynccvat.core.plans.upload import (
     plan_uploads,
 )
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.specs import CVAT_JSON
 from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.events import Event, ListingRead, Planned
 from asynccvat.transfer.outages import OF_THE_RUN
@@ -153,7 +155,7 @@ class UploadRun:
         for step in plan_.of(Upload):
             one = by_task[step.task_id]
             assert one.source is not None, "only files that were found are uploaded"
-            kind = one.source.check(await internals(self._client).importer(step.importer))
+            kind = one.source.check(await importer_of(self._client, step.importer))
             orders.append(UploadOrder(step, one.source, kind, one.mirrored, one.replaced))
         return plan_, orders
 
@@ -167,7 +169,11 @@ class UploadRun:
         intent = await found.mirrored.store.replaced.intent(one.task_id)
         if intent is None or intent.mirrored_date != one.mirrored_date:
             return found
-        if await is_left_by(intent, self._client, one.task_id, now):
+        if one.importer == CVAT_JSON and found.source is not None:
+            is_own = await holds_content(self._client, one.task_id, found.source.shown)
+        else:
+            is_own = await is_left_by(intent, self._client, one.task_id, now)
+        if is_own:
             return replace(found, candidate=replace(one, left_date=now))
         return found
 
@@ -181,7 +187,7 @@ class UploadRun:
         candidate = found.candidate
         if found.source is None or not self._is_due(found):
             return found
-        importer = await internals(self._client).importer(candidate.importer)
+        importer = await importer_of(self._client, candidate.importer)
         try:
             found.source.check(importer)
         except AsyncCvatError as error:

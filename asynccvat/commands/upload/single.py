@@ -17,7 +17,8 @@ from asynccvat.commands.upload.loss_guard import LossGuard
 from asynccvat.commands.upload.replacement import Replacement
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.requests import ServerRequest
-from asynccvat.errors import AsyncCvatError
+from asynccvat.core.specs import CVAT_JSON
+from asynccvat.errors import AsyncCvatError, ConfigError
 from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.imports import Imports
 
@@ -29,6 +30,12 @@ async def import_file(
 ) -> ServerRequest:
     """Import a file, and wait for the end. `api.upload_annotations` documents it."""
     format_name = await exact_format(client, format_name)
+    if format_name == CVAT_JSON:
+        raise ConfigError(
+            f"cannot import {str(path)!r} as {CVAT_JSON!r}: the server has no importer for it. "
+            "`upload` sends it without an import.",
+            step="upload",
+        )
     source = await in_thread(lambda: find_source(path, format_name).inspected())
     await internals(client).check_version()
     importer = await internals(client).importer(format_name)

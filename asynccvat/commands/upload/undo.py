@@ -19,6 +19,7 @@ from asynccvat.aio.task_groups import run_limited
 from asynccvat.aio.threads import in_thread, shielded
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.upload.dispatcher import failed
+from asynccvat.commands.upload.json_put import replace_and_read
 from asynccvat.commands.upload.keeping import add_hint
 from asynccvat.core.annotations.counts import TaskAnnotations, read_task_annotations
 from asynccvat.core.models import Task
@@ -46,11 +47,9 @@ from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
-    ImportUncertainError,
     ResponseError,
     ServerError,
     StoreError,
-    TransportError,
     UploadError,
 )
 from asynccvat.events import Event, ListingRead, Planned
@@ -309,28 +308,24 @@ class UndoRun:
 
         If the answer is lost, what the task holds tells whether it happened.
         """
-        task_id, lost = step.task_id, None
+        task_id = step.task_id
+        assert undo.now is not None, "it was read"
         try:
-            await internals(self._client).replace_annotations(task_id, content)
-        except (TransportError, ServerError) as error:
-            lost = error
-        except ImportUncertainError as error:
-            add_hint(
-                error,
-                f"`{self._completing(place, undo)}` completes it.",
+            after = await replace_and_read(
+                self._client,
+                task_id,
+                content,
+                wanted=undo.raw,
+                before=undo.now.raw,
+                uncertain=lambda lost: undo_uncertain(lost, task_id),
+                in_part=lambda error: add_hint(
+                    error, f"`{self._completing(place, undo)}` completes it."
+                ),
             )
-            raise
+        except ServerError:
+            raise  # what the task holds told that nothing was replaced
         except ResponseError as error:
             raise put_back_refused(error, task_id, str(step.path), len(content)) from error
-        try:
-            after = await self._client.annotations(task_id)
-        except AsyncCvatError as error:
-            raise undo_uncertain(lost or error, task_id) from error
-        if lost is not None and not await in_thread(_is_same, after.raw, undo.raw):
-            assert undo.now is not None, "it was read"
-            if await in_thread(_is_same, after.raw, undo.now.raw):
-                raise lost
-            raise undo_uncertain(lost, task_id) from lost
         await place.replaced.note_upload(task_id, after.raw)
         return after
 
@@ -353,7 +348,3 @@ class UndoRun:
         except (AsyncCvatError, ValueError) as error:
             return (f"put back, but not noted in the receipt: {error}",)
         return ()
-
-
-def _is_same(one: bytes, other: bytes) -> bool:
-    return content_digest(one) == content_digest(other)

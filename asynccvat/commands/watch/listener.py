@@ -2,11 +2,14 @@
 
 `/webhook` takes CVAT's deliveries and begins a round. `/healthz`, `/readyz`, `/status`,
 `/status.json` and `/metrics` are for this machine alone, unless they have an address of their own.
+`/` leads to `/status`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -112,17 +115,26 @@ async def _listen(
     application = web.Application(client_max_size=LARGEST_BODY)
     for (method, path), handler in routes.items():
         application.router.add_route(method, path, handler)
+        if method == "GET":
+            # Many probes ask for the head alone.
+            application.router.add_route("HEAD", path, handler)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SECONDS_TO_CLOSE)
     runners.append(runner)
     await runner.setup()
     try:
         await web.TCPSite(runner, address.host, address.port).start()
     except OSError as error:
-        why = error.strerror or str(error)
         raise ConfigError(
-            f"cannot listen on {address} ({option}): {why}. Choose another address."
+            f"cannot listen on {address} ({option}): {_why(error)}. Choose another address."
         ) from error
     return Address(address.host, runner.addresses[0][1])
+
+
+def _why(error: OSError) -> str:
+    """Return why an address cannot be listened on; asyncio's own sentence repeats the address."""
+    if error.errno is None or isinstance(error, socket.gaierror):
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _for_this_machine(page: Handler) -> Handler:
@@ -202,6 +214,7 @@ class _Pages:
     def routes(self) -> dict[tuple[str, str], Handler]:
         """The handlers by method and path."""
         return {
+            ("GET", "/"): self.top,
             ("GET", "/healthz"): self.health,
             ("GET", "/readyz"): self.readiness,
             ("GET", "/status"): self.page,
@@ -209,6 +222,10 @@ class _Pages:
             ("GET", "/status/rounds/{number:[0-9]{1,12}}"): self.round,
             ("GET", "/metrics"): self.metrics,
         }
+
+    async def top(self, _request: web.Request) -> web.StreamResponse:
+        """Lead to the page for people. The address is relative: a proxy may add a prefix."""
+        return web.Response(status=302, headers={**HEADERS, "Location": "status"})
 
     async def health(self, _request: web.Request) -> web.StreamResponse:
         """Answer that the process works, whatever the server does."""

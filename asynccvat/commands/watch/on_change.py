@@ -75,7 +75,17 @@ class OnChangeCommand:
             await _end(process)
             raise
         if code:
-            raise CommandFailedError(f"{arguments[0]!r} exited with {code}")
+            raise CommandFailedError(f"{arguments[0]!r} {_ended_with(code)}")
+
+
+def _ended_with(code: int) -> str:
+    """Return how a process ended that failed. A negative code is that of a signal."""
+    if code > 0:
+        return f"exited with {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

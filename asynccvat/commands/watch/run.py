@@ -41,6 +41,7 @@ from asynccvat.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from asynccvat.events import Event, ServerBack, ServerUnreachable
 from asynccvat.transfer.run import EventCallback, Run
 
 PAGE = 100
@@ -169,7 +170,12 @@ class Watch:
         if seconds is not None:
             next_at = now.fromtimestamp(now.timestamp() + seconds, now.tzinfo)
         self.status = replace(
-            self.status, state=state, state_since=now, next_at=next_at, tasks=len(self._known)
+            self.status,
+            state=state,
+            state_since=now,
+            next_at=next_at,
+            target=self._target,
+            tasks=len(self._known),
         )
 
     async def _round(self) -> WatchRound:
@@ -285,7 +291,7 @@ class Watch:
         """Run one mirror, and call `on_change` for each change as soon as it is on disk."""
         mirror = MirrorRun(self._client, self._dest, wanted)
         removed: Mapping[int, str] | None = None
-        async with Run(mirror.work, self._on_event) as run:
+        async with Run(mirror.work, self._hear) as run:
             async for outcome in run:
                 if removed is None and run.plan is not None:
                     removed = {step.task_id: step.folder for step in run.plan.of(Remove)}
@@ -296,6 +302,18 @@ class Watch:
         found.error = report.stopped_by
         return mirror, run.plan, report
 
+    def _hear(self, event: Event) -> None:
+        """Note whether the server answers, and hand an event of a mirror on."""
+        match event:
+            case ServerUnreachable():
+                self._be(WatchState.UNREACHABLE)
+            case ServerBack():
+                self._be(WatchState.MIRRORING)
+            case _:
+                pass
+        if self._on_event is not None:
+            self._on_event(event)
+
     def _take(
         self,
         outcome: TaskOutcome,
@@ -305,7 +323,12 @@ class Watch:
     ) -> None:
         if outcome.error is not None:
             found.failures.append(
-                TaskFailure(task_id=outcome.task_id, name=outcome.name, message=str(outcome.error))
+                TaskFailure(
+                    task_id=outcome.task_id,
+                    name=outcome.name,
+                    message=str(outcome.error),
+                    target=outcome.target,
+                )
             )
             return
         path = outcome.location or str(self._dest / removed.get(outcome.task_id, ""))

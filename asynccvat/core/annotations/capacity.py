@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 from asynccvat.core.annotations.counts import AnnotationCounts
 from asynccvat.core.annotations.file_counts import FileCounts
-from asynccvat.core.specs import CVAT_IMAGES, CVAT_VIDEO
-
-DATUMARO = "Datumaro 1.0"
+from asynccvat.core.specs import CVAT_IMAGES, CVAT_JSON, CVAT_VIDEO
 
 _EVERY_TYPE = frozenset(
     {
@@ -74,6 +72,7 @@ def _capacity(name: str, types: frozenset[str], *carried: str) -> FormatCapacity
 _CVAT = _capacity("CVAT 1.1", _EVERY_TYPE, "tracks", "tags", "attributes", "groups")
 _CVAT_IMAGES = _capacity(CVAT_IMAGES, _EVERY_TYPE, "tags", "attributes", "groups")
 _CVAT_VIDEO = _capacity(CVAT_VIDEO, _EVERY_TYPE, "only tracks", "attributes", "groups")
+_CVAT_JSON = _capacity(CVAT_JSON, _EVERY_TYPE, "tracks", "tags", "attributes", "groups")
 _FORMATS: Mapping[str, FormatCapacity] = {
     one.format: one
     for one in (
@@ -82,7 +81,7 @@ _FORMATS: Mapping[str, FormatCapacity] = {
         _capacity("COCO 1.0", _BOXES_AND_POLYGONS | {"mask"}, "tracks", "attributes"),
         _capacity("COCO Keypoints 1.0", frozenset({"skeleton"}), "tracks", "attributes"),
         # CVAT dissolves a group that has one member on a frame.
-        _capacity(DATUMARO, _EVERY_TYPE, "tracks", "tags", "attributes"),
+        _capacity("Datumaro 1.0", _EVERY_TYPE, "tracks", "tags", "attributes"),
         _capacity("Datumaro 3D 1.0", frozenset({"cuboid"}), "tracks", "tags", "attributes"),
         _capacity("ICDAR Localization 1.0", _BOXES_AND_POLYGONS, "attributes"),
         _capacity("ICDAR Recognition 1.0", _NONE, "tags", "attributes"),
@@ -120,6 +119,8 @@ def capacity_of(importer: str, held: FileCounts | None) -> FormatCapacity:
         importer: The importer's name.
         held: What the file holds, None if it cannot be counted.
     """
+    if importer == CVAT_JSON:
+        return _CVAT_JSON
     if importer.startswith("CVAT "):
         if held is None:
             return _CVAT
@@ -139,11 +140,11 @@ def export_keeps_tracks(exporter: str) -> bool:
     return found is None or found.tracks
 
 
-def better_format(existing: AnnotationCounts) -> str | None:
-    """Return the name of an export format that carries what a task has, None if none does."""
+def better_format(existing: AnnotationCounts) -> str:
+    """Return the name of a format of mirrors that carries what a task has."""
     if not existing.tracks:
         return CVAT_IMAGES
     # A mask stays a shape in the flavour for videos, too.
     if existing.shapes == existing.masks and not existing.tags:
         return CVAT_VIDEO
-    return None if existing.grouped else DATUMARO
+    return CVAT_JSON

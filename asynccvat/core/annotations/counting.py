@@ -15,6 +15,8 @@ from asynccvat.core.annotations.file_counts import (
     VocCounter,
 )
 from asynccvat.core.annotations.files import is_hidden
+from asynccvat.core.annotations.json_counter import CvatJsonCounter
+from asynccvat.core.specs import CVAT_JSON
 
 _XML = re.compile(r"\.xml\Z", re.IGNORECASE)
 _JSON = re.compile(r"\.json\Z", re.IGNORECASE)
@@ -103,6 +105,7 @@ def _skeletons() -> FileCounter:
 
 # By the beginning of the importer's name; the first that fits counts.
 _COUNTERS: tuple[tuple[str, re.Pattern[str], MakeCounter], ...] = (
+    (CVAT_JSON, _JSON, CvatJsonCounter),
     ("CVAT ", _XML, CvatXmlCounter),
     ("COCO Keypoints", _JSON, _coco_keypoints),
     ("COCO ", _JSON, CocoCounter),

@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 
 from asynccvat.core.annotations.importers import importer_name
+from asynccvat.core.annotations.json_files import ANNOTATIONS
 from asynccvat.core.models import Format
+from asynccvat.core.specs import CVAT_JSON
 from asynccvat.errors import AnnotationFileError
 
 HEAD_BYTES = 65_536
@@ -116,6 +118,8 @@ def choose_files(paths: Iterable[str], format_name: str, *, folder: str) -> Chos
 
 def _single_file(importer: str) -> tuple[tuple[str, ...], str | None]:
     """Return the names of a format's single file, best first, and a pattern of other names."""
+    if importer == CVAT_JSON:
+        return (f"annotations{_PSEUDO}.json", ANNOTATIONS), None
     if importer.startswith("CVAT "):
         return (f"annotations{_PSEUDO}.xml", "annotations.xml"), None
     if importer.startswith("COCO "):
@@ -189,9 +193,12 @@ def check_file(head: bytes, tail: bytes, importer: Format, *, name: str) -> File
             raise _unusable(
                 name, "its XML is cut short and does not end with </annotations>", _MAKE_AGAIN
             )
-    if kind is FileKind.JSON and importer.name.startswith("COCO ") and len(head) < HEAD_BYTES:
-        # A longer file can have the keys further on.
-        _check_coco_json(head, name)
+    # A longer file can have the keys further on.
+    if kind is FileKind.JSON and len(head) < HEAD_BYTES:
+        if importer.name.startswith("COCO "):
+            _check_json(head, ("images", "annotations"), name, "COCO's")
+        elif importer.name == CVAT_JSON:
+            _check_json(head, ("shapes", "tags", "tracks"), name, "CVAT's")
     return kind
 
 
@@ -239,15 +246,15 @@ def _check_cvat_xml(head: bytes, name: str, *, member: str | None = None) -> Non
         )
 
 
-def _check_coco_json(document: bytes, name: str) -> None:
+def _check_json(document: bytes, needed: Sequence[str], name: str, whose: str) -> None:
     try:
         keys = msgspec.json.decode(document.removeprefix(b"\xef\xbb\xbf"), type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _unusable(name, f"it is not JSON ({error})", _MAKE_AGAIN) from None
-    missing = [key for key in ("images", "annotations") if key not in keys]
+    missing = [key for key in needed if key not in keys]
     if missing:
         raise _unusable(
-            name, f"it has no {' and no '.join(map(repr, missing))}, so it is not COCO's JSON"
+            name, f"it has no {' and no '.join(map(repr, missing))}, so it is not {whose} JSON"
         )
 
 

@@ -10,10 +10,12 @@ import re
 
 from asynccvat.core.format_names import meant_formats, suggestion
 from asynccvat.core.models import Format, Formats
-from asynccvat.core.specs import CVAT
+from asynccvat.core.specs import CVAT, CVAT_JSON
 from asynccvat.errors import ConfigError
 
 _CVAT_IMPORTER = "CVAT 1.1"
+JSON_IMPORTER = Format(name=CVAT_JSON, ext="JSON")
+"""Stands for CVAT's own JSON, which a call replaces without an import."""
 _FOR_A_KIND_OF_MEDIA = re.compile(r"^(.+?) for \w+ ([\d.]+)$")
 
 

@@ -143,8 +143,6 @@ def _numbered(existing: AnnotationCounts, count: int, noun: str) -> str:
 
 def _remedy(existing: AnnotationCounts, capacity: FormatCapacity) -> str:
     better = better_format(existing)
-    if better is None:
-        return "No format carries tracks, shapes and groups: correct the task in CVAT"
     if better == capacity.format:
         return "Keep that in the file"
     both = ", which carries tracks and shapes" if existing.tracks and existing.shapes else ""

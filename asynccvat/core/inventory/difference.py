@@ -1,12 +1,15 @@
-"""The difference between a mirror and its server: a plan, grouped by reason."""
+"""The difference between a destination and its server: a plan, grouped by reason."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from asynccvat.core.options.backup import BackupOptions
+from asynccvat.core.plans.backup import BACKUP_EXPLANATIONS, BackupPlan, Expire, step_name
 from asynccvat.core.plans.mirror import (
     EXPLANATIONS,
     Fetch,
@@ -18,8 +21,10 @@ from asynccvat.core.plans.mirror import (
     Remove,
     Skip,
 )
+from asynccvat.core.records.backups import StoredBackup
+from asynccvat.core.targets import TargetKind
 
-_ORDER: tuple[type, ...] = (Fetch, Move, Remove, Refuse, Skip, Keep)
+_ORDER: tuple[type, ...] = (Fetch, Move, Remove, Expire, Refuse, Skip, Keep)
 _IDLE = (Skip, Keep)
 
 
@@ -27,11 +32,12 @@ class ReasonGroup(msgspec.Struct, frozen=True, kw_only=True):
     """The steps of one kind that have the same reason.
 
     Attributes:
-        step: The kind of step: `fetch`, `move`, `remove`, `refuse`, `skip` or `keep`.
+        step: The kind of step: `fetch`, `move`, `remove`, `refuse`, `skip` or `keep`. For backups
+            `back up` stands for `fetch`.
         reason: The reason.
         explanation: The reason in words.
         ids: The tasks, projects or jobs, in the order of the plan.
-        is_difference: Whether a mirror would change something, or fail. `skip` and `keep` are
+        is_difference: Whether a run would change something, or fail. `skip` and `keep` are
             notes.
     """
 
@@ -44,7 +50,7 @@ class ReasonGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What a mirror would do now, and why.
+    """What a mirror or a backup would do now, and why.
 
     Attributes:
         plan: The plan.
@@ -61,17 +67,20 @@ class Difference:
         """Group the steps of a plan."""
         found: dict[tuple[type, Reason], list[int]] = {}
         unchanged = 0
-        for step in plan.steps:
+        of_backups = isinstance(plan, BackupPlan)
+        explanations = BACKUP_EXPLANATIONS if of_backups else EXPLANATIONS
+        steps = (*plan.steps, *plan.expiries) if isinstance(plan, BackupPlan) else plan.steps
+        for step in steps:
             if step.reason is Reason.UNCHANGED:
                 unchanged += 1
             else:
                 found.setdefault((type(step), step.reason), []).append(step.task_id)
         groups = [
             ReasonGroup(
-                step=kind.__name__.lower(),
+                step=step_name(kind) if of_backups else kind.__name__.lower(),
                 reason=reason,
-                explanation=EXPLANATIONS[reason],
-                ids=tuple(ids),
+                explanation=explanations[reason],
+                ids=tuple(dict.fromkeys(ids)),
                 is_difference=kind not in _IDLE,
             )
             for kind in _ORDER
@@ -87,7 +96,7 @@ class Difference:
 
     @property
     def is_current(self) -> bool:
-        """Whether a mirror would do nothing, and the server's list was complete."""
+        """Whether a run would do nothing, and the server's list was complete."""
         return not self.count and self.plan.guard is None and self.plan.listing.complete
 
     def to_json(self) -> dict[str, Any]:
@@ -105,3 +114,17 @@ class Difference:
             "warnings": list(self.plan.warnings),
             "groups": msgspec.to_builtins(self.groups),
         }
+
+
+def as_before(backups: Collection[StoredBackup]) -> BackupOptions:
+    """Return the options with which a run goes on with some backups.
+
+    A destination may hold backups of each kind, and does not remember which it was given last.
+    Projects count if there is no backup of a task, lightweight ones if there is no whole one.
+    """
+    of_tasks = [one for one in backups if one.receipt.target is TargetKind.TASK]
+    counting = of_tasks or backups
+    return BackupOptions(
+        projects=bool(backups) and not of_tasks,
+        lightweight=bool(counting) and all(one.receipt.lightweight for one in counting),
+    )

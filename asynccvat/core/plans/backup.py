@@ -108,11 +108,15 @@ class BackupPlan(Plan):
         }
 
 
+def step_name(kind: type) -> str:
+    """Return what a kind of step is called in results: `back up`, `remove`, `keep` and so on."""
+    name = kind.__name__.lower()
+    return {"fetch": "back up", "expire": "remove"}.get(name, name)
+
+
 def _record(step: MirrorStep | Expire, target: TargetKind) -> dict[str, Any]:
-    named = {"fetch": "back up", "expire": "remove"}
-    name = type(step).__name__.lower()
     record: dict[str, Any] = {
-        "step": named.get(name, name),
+        "step": step_name(type(step)),
         f"{target}_id": step.task_id,
         "name": step.name,
         "folder": step.folder,

@@ -116,7 +116,6 @@ _SETTINGS = (
         True,
         lambda given: f"{'with' if given else 'without'} frames",
         "",
-        default_binds=False,
     ),
     _Setting(
         "target",
@@ -234,8 +233,9 @@ class Wanted:
                 )
             images = spec.images
         own = {item.name: getattr(options, item.name) for item in _SETTINGS if item.is_option}
-        if isinstance(spec, ExportSpec) and not spec.frames and own["frames"] is None:
-            own["frames"] = False
+        if isinstance(spec, ExportSpec) and own["frames"] is None:
+            # Frames of another format are refused if they are left out, and have no meaning else.
+            own["frames"] = spec.frames if spec.is_json or not spec.frames else None
         if isinstance(spec, ExportSpec) and spec.target is not TargetKind.TASK:
             if own["target"] not in (None, spec.target.plural):
                 raise ConfigError(
@@ -336,7 +336,10 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     return Settled(
         selection=used,
         spec=ExportSpec(
-            values["format"], images=values["images"], target=target, frames=values["frames"]
+            values["format"],
+            images=values["images"],
+            target=target,
+            frames=values["frames"] is not False,
         ),
         options=replace(options, **own),
         remembered=Remembered(
@@ -418,7 +421,7 @@ def _check_json(target: TargetKind, wanted: Wanted, values: dict[str, Any]) -> N
     """
     if values["format"] != CVAT_JSON:
         if wanted.given.frames is None:
-            values["frames"] = True
+            values["frames"] = None
             return
         given = "--frames" if wanted.given.frames else "--no-frames"
         raise ConfigError(
@@ -477,7 +480,7 @@ def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
         return Remembered(
             format=CVAT if formats == {CVAT_IMAGES, CVAT_VIDEO} else format_name,
             images=images,
-            frames=None if frames else False,
+            frames=frames if format_name == CVAT_JSON else None,
             target=None if of_tasks else target.plural,
             folder_prefix=prefix if of_tasks else None,
         )

@@ -1,4 +1,4 @@
-"""Read ids as users write them: `147`, `147,148`, `1-500`.
+"""Read and write ids as users write them: `147`, `147,148`, `1-500`.
 
 Not every number of a range is the id of something, so none of them has to exist.
 """
@@ -11,6 +11,9 @@ from itertools import groupby
 
 _RANGE = re.compile(r"([0-9]+)\s*-\s*([0-9]+)")
 _MOST = 1_000_000
+MOST_WRITTEN = 100
+"""A terminal, and a shell, takes so many ids or ranges."""
+
 _HOW = "Write ids as numbers, like 147, 147,148 or 1-500."
 
 
@@ -86,6 +89,19 @@ def read_ids(text: str) -> list[int | range]:
     # An empty text is refused, too: it is probably a shell variable that is not set, rather than
     # the wish to select everything.
     return [_read(part.strip(), text) for part in text.removesuffix(",").split(",")]
+
+
+def write_ids(ids: Sequence[int], *, ranges: bool) -> str | None:
+    """Write ids as one word of a command; None if they are none, or too many.
+
+    Args:
+        ids: The ids.
+        ranges: Whether the command takes ranges. They are written only for many ids.
+    """
+    parts = list(map(str, ids))
+    if len(parts) > MOST_WRITTEN and ranges:
+        parts = list(in_ranges(ids))
+    return ",".join(parts) if 0 < len(parts) <= MOST_WRITTEN else None
 
 
 def _read(part: str, text: str) -> int | range:

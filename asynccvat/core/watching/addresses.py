@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 from asynccvat.errors import ConfigError
 
-_FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
+_FORWARDED = re.compile(
+    r"forwarded|via|x-forwarded-.*|x-real-ip|x-client-ip|x-original-.*|true-client-ip|cf-.*",
+    re.IGNORECASE,
+)
+"""Headers that proxies add to what they forward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def is_local(peer: str | None, header_names: Iterable[str], host: str) -> bool:
         header_names: The names of the request's headers.
         host: The Host header.
     """
-    if peer is None or any(name.lower() in _FORWARDED for name in header_names):
+    if peer is None or any(map(_FORWARDED.fullmatch, header_names)):
         return False
     name = re.sub(r":\d*$", "", host.lower()).strip("[]")
     names_here = name == "localhost" or name.endswith(".localhost") or _is_loopback(name)

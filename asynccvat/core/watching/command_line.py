@@ -36,7 +36,11 @@ class CommandTemplate:
         try:
             arguments = tuple(shlex.split(text))
         except ValueError as error:
-            raise ConfigError(f"cannot split {text!r} into arguments: {error}") from None
+            why = str(error).lower().rstrip(".")
+            raise ConfigError(
+                f"cannot split the command {text!r} into arguments: {why}. "
+                "Quote it as a shell would read it."
+            ) from None
         if not arguments:
             raise ConfigError("the command is empty. Give one like 'make -C {path}'.")
         if _PLACEHOLDER.search(arguments[0]):
@@ -48,7 +52,9 @@ class CommandTemplate:
             for found in _PLACEHOLDER.findall(argument):
                 if found not in PLACEHOLDERS:
                     known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-                    raise ConfigError(f"there is no {{{found}}}. Use {known}.")
+                    raise ConfigError(
+                        f"cannot use the command {text!r}: there is no {{{found}}}. Use {known}."
+                    )
         return cls(arguments)
 
     def arguments_for(self, change: TaskChange) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from datetime import datetime
 from html import escape
 
 from asynccvat.core.quantities import duration_text
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.units import number_of_bytes
 from asynccvat.core.watching.rounds import TaskFailure, WatchRound
 from asynccvat.core.watching.status import WatchStatus
@@ -110,8 +111,14 @@ def round_page(status: WatchStatus, number: int) -> str | None:
         )
         for one in found.changes
     ]
-    heads = (("task", "number"), ("what", ""), ("why", ""), ("name", ""), ("folder", ""))
-    failures = _failures(found.failures)
+    heads = (
+        (str(status.target), "number"),
+        ("what", ""),
+        ("why", ""),
+        ("name", ""),
+        ("folder", ""),
+    )
+    failures = _failures(found.failures, status.target)
     return _page(
         f"asynccvat watch: round {number}",
         f"""<p><a href="../../status">{escape(status.destination)}</a></p>
@@ -169,7 +176,7 @@ def _facts(status: WatchStatus, now: datetime) -> str:
         doing += f"; next round {_in(status.next_at, now)}"
     facts = {
         "Server": status.server,
-        "Tasks": f"{status.tasks:,}",
+        status.target.plural.capitalize(): f"{status.tasks:,}",
         "State": doing,
         "Looks every": duration_text(status.every),
         "Watching since": _moment(status.started),
@@ -192,15 +199,15 @@ def _failing(status: WatchStatus) -> str:
     failures = list(status.failing.values())
     shown = failures[:_FAILING_SHOWN]
     title = "Stale: failed, and tried again"
-    return _some(title, _failures(shown), len(failures), len(shown))
+    return _some(title, _failures(shown, status.target), len(failures), len(shown))
 
 
-def _failures(failures: Iterable[TaskFailure]) -> str:
+def _failures(failures: Iterable[TaskFailure], target: TargetKind) -> str:
     rows = [
         ((str(one.task_id), "number"), (one.name, "text"), (one.message, "text"))
         for one in failures
     ]
-    return _table((("task", "number"), ("name", ""), ("why", "")), rows)
+    return _table(((str(target), "number"), ("name", ""), ("why", "")), rows)
 
 
 def _rounds(status: WatchStatus, now: datetime) -> str:

@@ -72,15 +72,17 @@ class TaskFailure:
         task_id: The task, or the target of another kind.
         name: Its name on the server, "" if it is unknown.
         message: Why it failed.
+        target: What `task_id` is the id of.
     """
 
     task_id: int
     name: str
     message: str
+    target: TargetKind = TargetKind.TASK
 
     def to_json(self) -> dict[str, Any]:
         """Return the failure as JSON types."""
-        return {"task_id": self.task_id, "name": self.name, "message": self.message}
+        return {f"{self.target}_id": self.task_id, "name": self.name, "message": self.message}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

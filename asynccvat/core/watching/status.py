@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from asynccvat.core.targets import TargetKind
 from asynccvat.core.watching.rounds import TaskFailure, WatchRound
 
 ROUNDS_KEPT = 50
@@ -26,6 +27,8 @@ class WatchState(StrEnum):
     """It reads the newest tasks."""
     MIRRORING = "mirroring"
     """It lists all tasks, or fetches what changed."""
+    UNREACHABLE = "waiting for the server"
+    """It does not answer. `--wait-for-server` bounds the wait."""
     CALLING = "waiting for on_change"
     """The mirror is up to date; calls of `on_change` are still running."""
     STOPPED = "stopped"
@@ -44,7 +47,8 @@ class WatchStatus:
         state: What it is doing.
         state_since: Since when.
         next_at: When the next round begins, None unless it waits.
-        tasks: Tasks that it watches, 0 before the first list.
+        target: What has a folder each: tasks, projects or jobs.
+        tasks: How many of them it watches, 0 before the first list.
         rounds: The last rounds, newest first, shortened.
         rounds_total: Rounds so far.
         errors_in_a_row: Rounds since the last one without an error.
@@ -64,6 +68,7 @@ class WatchStatus:
     state: WatchState
     state_since: datetime
     next_at: datetime | None = None
+    target: TargetKind = TargetKind.TASK
     tasks: int = 0
     rounds: tuple[WatchRound, ...] = ()
     rounds_total: int = 0
@@ -95,7 +100,8 @@ class WatchStatus:
             return str(last.error)
         if self.failing:
             count = len(self.failing)
-            return f"{count:,} task{'s' * (count > 1)} failed and will be tried again"
+            noun = str(self.target) if count == 1 else self.target.plural
+            return f"{count:,} {noun} failed and will be tried again"
         return ""
 
     def after(self, ended: WatchRound, at: datetime) -> WatchStatus:
@@ -133,6 +139,7 @@ class WatchStatus:
             "next_at": _text(self.next_at),
             "every": self.every,
             "started": _text(self.started),
+            "target": str(self.target),
             "tasks": self.tasks,
             "failing": [failure.to_json() for failure in self.failing.values()],
             "errors_in_a_row": self.errors_in_a_row,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from asynccvat.errors import ConfigError
 
@@ -84,6 +84,14 @@ class Proxy:
         """Its address without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}" + ("" if self.port is None else f":{self.port}")
+
+    @property
+    def address(self) -> str:
+        """Its address with user and password, as `parse` reads it: a secret."""
+        if self.username is None:
+            return self.url
+        account = ":".join(quote(part, safe="") for part in (self.username, self.password))
+        return self.url.replace("://", f"://{account}@", 1)
 
     @property
     def headers(self) -> dict[str, str] | None:

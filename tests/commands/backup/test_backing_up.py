@@ -329,6 +329,7 @@ async def test_the_last_good_backup_of_a_task_that_is_gone_never_goes(
     assert report.guard is not None
     assert "no backup of task 1 is removed" in report.guard
     assert "damaged" in report.guard
+    assert "the server does not list the task any more" in report.guard
     assert not report.ok
     assert len(zips(dest, "task1")) == 2
     assert len(zips(dest, "task2")) == 1
@@ -352,9 +353,15 @@ async def test_no_good_backup_goes_for_a_damaged_one_of_a_task_that_lives(
 
     assert report.guard is not None
     assert "no backup of task 1 is removed" in report.guard
-    assert "--force" in report.guard
+    assert "Back it up again with -t 1 --force." in report.guard
     assert len(zips(dest, "task1")) == 2
     assert len(zips(dest, "task2")) == 1
+
+    # It is not called gone by a run that does not list it.
+    elsewhere = ac.Selection(name="no such name")
+    report = await ac.backup(cvat.client, dest, elsewhere, options=options(keep=1, change=True))
+    assert report.guard is not None
+    assert "Back it up again with -t 1 --force." in report.guard
 
     mended = await ac.backup(
         cvat.client, dest, ac.Selection(task_ids=[1]), options=options(force=True, keep=1)

@@ -121,6 +121,18 @@ async def test_a_verified_mirror_has_no_problem(serve: Serving, data: Path) -> N
     assert report.ok, report
 
 
+@pytest.mark.parametrize("options", [QUICK, BARE])
+async def test_a_damaged_file_is_repaired(data: Path, options: ac.MirrorOptions) -> None:
+    async with serving(2) as serve:
+        await mirror(serve, data, JSON, options)
+        held = files(data)
+        (data / "task2/labels.json").unlink()
+        assert not (await ac.verify(data)).ok
+        report = await ac.verify(data, client=serve.client, repair=True)
+        assert report.ok, report
+        assert files(data) == held
+
+
 async def test_ground_truth_has_a_file_of_its_own(data: Path) -> None:
     async with serving(2, frames=3) as serve:
         truth = serve.server.add_job(1, "ground_truth", [1, 2])
@@ -276,6 +288,13 @@ async def test_a_mirror_without_frames_stays_so(data: Path) -> None:
         report = await mirror(serve, data, options=replace(CHANGE, frames=True))
         assert actions(report)[1] == ("fetched", "spec")
         assert len(list(data.glob("task*/frames.json"))) == 2
+
+
+async def test_frames_are_left_out_later_only_on_purpose(serve: Serving, data: Path) -> None:
+    with pytest.raises(errors.ChangeRefusedError, match=r"with frames.*without frames"):
+        await mirror(serve, data, options=BARE)
+    assert (await mirror(serve, data, options=replace(BARE, change=True))).ok
+    assert not list(data.glob("task*/frames.json"))
 
 
 @pytest.mark.parametrize(

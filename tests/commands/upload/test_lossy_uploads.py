@@ -114,7 +114,7 @@ async def test_a_task_with_tracks_and_shapes_is_refused_in_both_flavours(
     await ac.mirror(serve.client, data, None, spec, options=QUICK)
     edit(data / "task1" / CVAT)
     report = await ac.upload(serve.client, data, options=UPLOAD)
-    assert "Mirror it as Datumaro 1.0, which carries tracks and shapes, or give --lossy." in (
+    assert "Mirror it as CVAT JSON, which carries tracks and shapes, or give --lossy." in (
         said(report)
     )
     assert await counts(serve) == (1, 1, 0)

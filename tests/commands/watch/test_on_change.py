@@ -12,9 +12,12 @@ from pathlib import Path
 import anyio
 import pytest
 from engine_serving import Serving, serving, until
+from hypothesis import given
+from hypothesis import strategies as st
 from watching import rounds, watch
 
 import asynccvat as ac
+from asynccvat.commands.watch.change_calls import ChangeCalls
 from asynccvat.core.outcomes import Action
 
 pytestmark = pytest.mark.anyio
@@ -76,6 +79,49 @@ async def test_a_call_that_raises_is_a_warning_and_stops_nothing(
     assert second.quiet
 
 
+async def test_a_call_that_is_cancelled_by_itself_is_a_warning_and_the_others_follow(
+    serve: Serving, data: Path
+) -> None:
+    called = []
+
+    async def on_change(change: ac.TaskChange) -> None:
+        called.append(change.task_id)
+        if change.task_id == 3:
+            gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            gone.cancel()
+            await gone
+
+    watching = ac.WatchOptions(changes_at_once=1)
+    (first,) = await rounds(watch(serve, data, watching=watching, on_change=on_change), 1)
+    (warning,) = first.warnings
+    assert "task 3: something that it waited for was cancelled" in warning
+    assert sorted(called) == [1, 2, 3, 4, 5, 6]
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.integers(1, 3))
+async def test_every_change_is_told_once_in_order_whenever_it_comes(
+    pauses: list[int], at_once: int
+) -> None:
+    told, running = [], 0
+
+    async def on_change(change: ac.TaskChange) -> None:
+        nonlocal running
+        running += 1
+        assert running <= at_once
+        told.append(change.task_id)
+        await asyncio.sleep(0)
+        running -= 1
+
+    async with ChangeCalls(on_change, ac.WatchOptions(changes_at_once=at_once)) as calls:
+        for number, pause in enumerate(pauses):
+            calls.start(change(number))
+            assert calls.running <= at_once
+            for _ in range(pause):
+                await asyncio.sleep(0)
+    assert told == list(range(len(pauses)))
+    assert calls.running == 0
+
+
 async def test_a_call_that_takes_too_long_is_ended(serve: Serving, data: Path) -> None:
     async def on_change(change: ac.TaskChange) -> None:
         if change.task_id == 3:
@@ -133,6 +179,7 @@ async def test_a_command_sees_the_values_and_not_the_secret(
     ("command", "message"),
     [
         (f'{sys.executable} -c "raise SystemExit(3)"', "exited with 3"),
+        (f'{sys.executable} -c "import os; os.kill(os.getpid(), 9)"', "was ended by SIGKILL"),
         ("/nowhere/program {path}", "'/nowhere/program' cannot be started: No such file"),
     ],
 )

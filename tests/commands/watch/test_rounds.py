@@ -12,7 +12,9 @@ from watching import QuickClock, rounds, watch
 
 import asynccvat as ac
 from asynccvat.core.watching.rounds import FullReason
+from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import AuthenticationError
+from asynccvat.events import ServerBack, ServerUnreachable
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
 
@@ -179,6 +181,36 @@ async def test_an_outage_makes_rounds_rarer_and_ends_nothing(serve: Serving, dat
     (back,) = await rounds(watched, 1)
     assert [change.task_id for change in back.changes] == [1]
     assert watched.status.errors_in_a_row == 0
+
+
+async def test_a_watch_says_that_it_waits_for_the_server(data: Path) -> None:
+    states: list[str] = []
+
+    def on_event(event: ac.Event) -> None:
+        if isinstance(event, ServerUnreachable):
+            states.append(watched.status.state)
+            serve.server.faults.clear()
+        elif isinstance(event, ServerBack):
+            states.append(watched.status.state)
+
+    async with serving(2, client={"policy": RetryPolicy(attempts=0)}) as serve:
+        watched = watch(serve, data, on_event=on_event)
+        serve.server.faults.add(Fault(path="^/api/", status=503, times=None))
+        (ended,) = await rounds(watched, 1)
+    assert ended.ok
+    assert states == ["waiting for the server", "mirroring"]
+
+
+async def test_a_failed_job_is_named_by_its_own_id(data: Path) -> None:
+    async with serving(2) as serve:
+        options = ac.MirrorOptions(durable=False, retries=0, target="jobs")
+        watched = watch(serve, data, options=options)
+        serve.server.faults.add(Fault(path="/api/jobs/2/dataset/export", status=500, times=None))
+        await rounds(watched, 1)
+    status = watched.status.to_json()
+    assert status["target"] == "job"
+    assert [one["job_id"] for one in status["failing"]] == [2]
+    assert status["problem"] == "1 job failed and will be tried again"
 
 
 async def test_a_full_round_that_an_outage_stops_is_a_full_one_again(

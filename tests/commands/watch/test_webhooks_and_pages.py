@@ -155,7 +155,8 @@ async def test_webhooks_without_a_secret_are_refused(serve: Serving, data: Path)
 async def test_an_address_that_is_taken_is_named(serve: Serving, data: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with pytest.raises(ac.ConfigError, match=f"cannot listen on {address} .--status-listen."):
+        why = r".--status-listen.: Address already in use\. Choose another address\."
+        with pytest.raises(ac.ConfigError, match=f"cannot listen on {address} {why}"):
             async with ac.serve_watch(slow_watch(serve, data), status_listen=address):
                 pass
 
@@ -173,9 +174,21 @@ async def test_pages_are_hidden_from_proxies_and_foreign_names(
     async with ac.serve_watch(watched, listen="127.0.0.1:0", secret=SECRET) as addresses:
         async with session.get(addresses.status) as answer:
             assert answer.status == 200
-        for page in ("status", "status/rounds/1", "status.json", "metrics", "healthz", "readyz"):
+        for page in (
+            "",
+            "status",
+            "status/rounds/1",
+            "status.json",
+            "metrics",
+            "healthz",
+            "readyz",
+        ):
             address = addresses.status.replace("/status", f"/{page}")
-            for headers in ({"X-Forwarded-For": "203.0.113.7"}, {"Host": "evil.example"}):
+            for headers in (
+                {"X-Forwarded-For": "203.0.113.7"},
+                {"X-Forwarded-Proto": "https"},
+                {"Host": "evil.example"},
+            ):
                 async with session.get(address, headers=headers) as answer:
                     assert answer.status == 404
 
@@ -225,6 +238,19 @@ async def test_the_pages_tell_what_the_rounds_did(
         assert "asynccvat_watch_up_to_date 1.0" in text
         assert 'asynccvat_watch_changes_total{action="fetched"} 3.0' in text
         assert "asynccvat_watch_tasks 3.0" in text
+
+
+async def test_probes_may_ask_for_the_head_and_the_top_leads_to_the_page(
+    serve: Serving, data: Path, session: aiohttp.ClientSession
+) -> None:
+    async with ac.serve_watch(slow_watch(serve, data), status_listen="127.0.0.1:0") as addresses:
+        top = addresses.status.removesuffix("status")
+        for page, status in (("healthz", 200), ("readyz", 503), ("status", 200)):
+            async with session.head(f"{top}{page}") as answer:
+                assert (answer.status, await answer.read()) == (status, b"")
+        async with session.get(top) as answer:
+            assert str(answer.url) == addresses.status
+            assert "data" in await answer.text()
 
 
 async def test_metrics_without_their_package_say_what_to_install(

@@ -38,8 +38,8 @@ def refusal(
          ("it has 1 track, which CVAT for images 1.1 turns into 3 shapes. Mirror it as CVAT for "
          "video 1.1, or give --lossy.")),
         (has(tracks=2, shapes=1), has(shapes=51), "CVAT 1.1",
-         ("it has 2 tracks, which CVAT for images 1.1 turns into shapes. Mirror it as Datumaro "
-         "1.0, which carries tracks and shapes, or give --lossy.")),
+         ("it has 2 tracks, which CVAT for images 1.1 turns into shapes. Mirror it as CVAT "
+         "JSON, which carries tracks and shapes, or give --lossy.")),
         (has(tracks=2, shapes=1), has(tracks=3), "CVAT 1.1",
          "it has 1 shape, which CVAT for video 1.1 turns into tracks. "),
         (has(shapes=4), has(tracks=4), "CVAT 1.1",
@@ -47,7 +47,7 @@ def refusal(
          "images 1.1, or give --lossy.")),
         (has(tags=1, tracks=1), has(tracks=1), "CVAT 1.1",
          ("it has 1 tag, which CVAT for video 1.1 does not carry, so the import would lose that. "
-         "Mirror it as Datumaro 1.0, or give --lossy.")),
+         "Mirror it as CVAT JSON, or give --lossy.")),
         (has(tracks=1), has(shapes=2), "COCO 1.0",
          "it has 1 track, and the file holds 2 shapes. Mirror it as CVAT for video 1.1, or"),
         (has(tracks=1), None, "PASCAL VOC 1.1", "it has 1 track, which PASCAL VOC 1.1 does not"),
@@ -113,10 +113,10 @@ def test_the_better_format_is_another_one() -> None:
     assert better_format(has(tracks=1, shapes=1, types={"mask": 1})) == "CVAT for video 1.1"
     # In the best format already: what is missing has to be in the file.
     assert "Keep that in the file, or give --lossy" in refusal(
-        has(tracks=1, shapes=1, types={"rectangle": 2}), has(shapes=2), "Datumaro 1.0"
+        has(tracks=1, shapes=1, types={"rectangle": 2}), has(shapes=2), "CVAT JSON"
     )
     assert capacity_of("CVAT 1.1", None).tracks
-    assert "No format carries tracks, shapes and groups: correct the task in CVAT, or give" in (
+    assert "Mirror it as CVAT JSON, which carries tracks and shapes, or give" in (
         refusal(has(tracks=1, shapes=1, grouped=1), has(tracks=1, shapes=1), "Datumaro 1.0")
     )
 

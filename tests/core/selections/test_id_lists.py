@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asynccvat.core.selections.id_lists import (
+    MOST_WRITTEN,
     IdList,
     in_order,
     in_ranges,
@@ -18,6 +19,7 @@ from asynccvat.core.selections.id_lists import (
     read_ids,
     required,
     with_required,
+    write_ids,
 )
 from asynccvat.core.selections.selection import RequestSelection, Selection
 
@@ -108,3 +110,21 @@ def test_ids_are_written_as_the_ranges_that_they_make(parts: list[int | range]) 
     assert len(written) <= len(parts)
     said = read_ids(",".join(in_words(ids)))
     assert set(IdList.of(said)) == set(ids)
+
+
+@given(st.lists(st.integers(1, 400), unique=True))
+def test_ids_of_a_command_are_those_that_it_reads(ids: list[int]) -> None:
+    for ranges in (True, False):
+        written = write_ids(ids, ranges=ranges)
+        if written is None:
+            assert not ids or len(ids) > MOST_WRITTEN
+            continue
+        assert set(IdList.of(read_ids(written))) == set(ids)
+        assert written.count(",") < MOST_WRITTEN
+
+
+def test_ids_that_are_too_many_for_a_command_are_not_written() -> None:
+    assert write_ids(range(1, 2 * MOST_WRITTEN), ranges=True) == f"1-{2 * MOST_WRITTEN - 1}"
+    assert write_ids(range(1, 2 * MOST_WRITTEN), ranges=False) is None
+    assert write_ids(range(1, 4 * MOST_WRITTEN, 2), ranges=True) is None
+    assert write_ids([], ranges=True) is None

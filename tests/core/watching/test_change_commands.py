@@ -43,8 +43,11 @@ def test_the_environment_has_the_values_too() -> None:
     [
         ("", "is empty"),
         ("   ", "is empty"),
-        ("echo 'x", "cannot split"),
-        ("echo {pth}", r"there is no \{pth\}. Use \{path\}, \{task_id\}"),
+        ("echo 'x", r"cannot split .* into arguments: no closing quotation\. Quote it"),
+        (
+            "echo {pth}",
+            r"cannot use the command 'echo \{pth\}': there is no \{pth\}. Use \{path\}, ",
+        ),
         ("{path}/run", "may not depend on the change"),
     ],
 )

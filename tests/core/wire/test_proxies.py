@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from asynccvat.core.wire.proxies import Proxy
 from asynccvat.errors import ConfigError
@@ -32,6 +34,17 @@ def test_a_proxy_of_the_environment_can_be_excluded() -> None:
     assert proxy.remedy == "Correct HTTPS_PROXY, or add cvat.test to NO_PROXY."
     with pytest.raises(ConfigError, match=r"names no host\. Correct HTTPS_PROXY, or add cvat.test"):
         Proxy.parse("http://", "HTTPS_PROXY", excludes="cvat.test")
+
+
+@given(st.text(), st.text())
+def test_the_address_of_a_proxy_is_read_again_with_any_user_and_password(
+    username: str, password: str
+) -> None:
+    for host, port in (("proxy", 3128), ("::1", None)):
+        proxy = Proxy("http", host, port, "--proxy", username=username, password=password)
+        assert Proxy.parse(proxy.address, "--proxy") == proxy
+    plain = Proxy.parse("proxy:3128", "--proxy")
+    assert Proxy.parse(plain.address, "--proxy") == plain
 
 
 def test_user_and_password_are_for_the_proxy_alone() -> None:

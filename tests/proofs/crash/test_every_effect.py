@@ -45,6 +45,7 @@ CHANGING = tuple(name for name in files.EFFECTS if name not in ("fsync", "sync_f
 SAMPLE = 4
 PART = r"[0-9a-f]{8}-\d+"
 
+AS_JSON = {"format": "json", "images": False}
 ONE = SimulatorOptions(tasks=1, frames=1)
 TWO = SimulatorOptions(tasks=2, frames=1)
 IMAGES = SimulatorOptions(tasks=1, frames=2, frame_bytes=70_000)
@@ -215,6 +216,10 @@ SCENARIOS = {
         options={"target": "projects"},
         change=edited(1),
         exports=1,
+    ),
+    "as JSON": Scenario(server=TWO, spec=AS_JSON, change=edited(1), exports=1),
+    "as JSON, a state of a job": Scenario(
+        server=TWO, spec=AS_JSON, change=lambda server: server.change_job(1, state="completed")
     ),
     "without syncs": Scenario(
         server=TWO, options={"durable": False}, change=edited(1, 2), exports=2

@@ -55,11 +55,12 @@ class Scenario:
         before: The options of the first mirror, None where the destination is not there yet.
         killed: How the run differs from a plain one that is killed: fields of its `Job`.
         options: Its `MirrorOptions`.
+        spec: The format and the images of both mirrors: fields of their `Job`.
         change: What happens at the server between the two.
         edit: What the user does in the destination between the two.
         staged: From the effects of an undisturbed run, the number of the one that an earlier run
             was killed at, None where there was no such run.
-        exports: How many tasks an undisturbed run exports.
+        exports: How many tasks an undisturbed run exports, or reads as JSON.
         absent: How many folders may have lost their name for an instant.
         renames: Names before and after, where a folder gets another one.
     """
@@ -68,6 +69,7 @@ class Scenario:
     before: Mapping[str, Any] | None = field(default_factory=dict)
     killed: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[SimulatedServer], object] = nothing
     edit: Callable[[Path], object] = nothing
     staged: Callable[[Effects], int] | None = None
@@ -189,7 +191,8 @@ class Trials:
     def _job(self, dest: Path, options: Mapping[str, Any], **rest: Any) -> Job:
         # One task after the other, so that the effects come in the same order each time.
         one_by_one = {"transfers": 1, "concurrency": 1}
-        return job(self._server, dest, options={**one_by_one, **options}, **rest)
+        spec = self._scenario.spec
+        return job(self._server, dest, options={**one_by_one, **options}, **spec, **rest)
 
     def _run(self, dest: Path, **how: Any) -> Ended:
         scenario = self._scenario
@@ -208,7 +211,8 @@ class Trials:
         return Counter(
             _folder_of(call.path)
             for call in self._server.calls[since:]
-            if call.method == "POST" and call.path.endswith("/dataset/export")
+            if (call.method == "POST" and call.path.endswith("/dataset/export"))
+            or (call.method == "GET" and call.path.endswith("/annotations"))
         )
 
     def _copy(self, name: str) -> Path:

@@ -1,12 +1,13 @@
-"""Keep tokens in the system's keyring, through the optional package `keyring`.
+"""Keep the secrets of logins in the system's keyring, through the optional package `keyring`.
 
-An entry names the server, too. So a changed list of logins sends no token to another server.
+An entry names the server, too. So a changed list of logins sends no secret to another server.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from asynccvat.core.login_secrets import LoginSecrets, as_entry, from_entry
 from asynccvat.errors import ConfigError
 
 _INSTALL = "It needs a package: pip install 'asynccvat[keyring]'"
@@ -27,32 +28,33 @@ def unusable() -> str | None:
     return "this system has no keyring that runs"
 
 
-def read_token(address: str, name: str) -> str:
-    """Return the token of a login. Blocks, and a locked keyring may ask the user to unlock it.
+def read_secrets(address: str, name: str) -> LoginSecrets:
+    """Return the secrets of a login. Blocks, and a locked keyring may ask the user to unlock it.
 
     Raises:
         ConfigError: The keyring cannot be read, or has no such token.
     """
-    token = _do("read", "get_password", _service(address), name)
-    if not token:
+    text = _do("read", "get_password", _service(address), name)
+    secrets = from_entry(str(text)) if text else None
+    if secrets is None:
         raise ConfigError(
             f"the system's keyring has no token for the login {name!r} at {address}. Run: "
             f"asynccvat login {address}"
         )
-    return str(token)
+    return secrets
 
 
-def write_token(address: str, name: str, token: str) -> None:
-    """Keep the token of a login. Blocks.
+def write_secrets(address: str, name: str, secrets: LoginSecrets) -> None:
+    """Keep the secrets of a login. Blocks.
 
     Raises:
         ConfigError: The keyring cannot be written.
     """
-    _do("write", "set_password", _service(address), name, token)
+    _do("write", "set_password", _service(address), name, as_entry(secrets))
 
 
-def remove_token(address: str, name: str) -> None:
-    """Remove the token of a login, if it is there. Blocks.
+def remove_secrets(address: str, name: str) -> None:
+    """Remove the secrets of a login, if it is there. Blocks.
 
     Raises:
         ConfigError: The keyring cannot be written.
