@@ -31,6 +31,7 @@ Verbs, each a coroutine that returns a report
     copy            copy tasks to another server or organization (CopyOptions)
     delete          delete tasks or projects at the server (DeleteOptions); read_delete_plan
     login           keep a token for later runs; logout, whoami, saved_logins, write_settings
+    convert         make what the server would export of a mirror as JSON, offline
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
     disk_usage      the room that a destination takes, by use and task
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from asynccvat.api.cloud_exports import export_to_cloud as export_to_cloud
     from asynccvat.api.cloud_exports import open_export_to_cloud as open_export_to_cloud
     from asynccvat.api.cloud_exports import plan_export_to_cloud as plan_export_to_cloud
+    from asynccvat.api.conversions import convert as convert
     from asynccvat.api.copies import copy as copy
     from asynccvat.api.copies import open_copy as open_copy
     from asynccvat.api.copies import plan_copy as plan_copy
@@ -189,6 +191,7 @@ __version__ = VERSION
 
 _MODULES = ("errors", "events", "models", "progress")
 _NAMES_OF = {
+    "asynccvat.api.conversions": ("convert",),
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),
     "asynccvat.api.differences": ("diff",),

@@ -7,6 +7,7 @@ They are here by name for annotations and `match`. The classes that programs mak
 from __future__ import annotations
 
 from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
+from asynccvat.core.convert.report import ConversionReport, ConversionState, TaskConversion
 from asynccvat.core.inventory.difference import Difference, ReasonGroup
 from asynccvat.core.inventory.kept import KeptItem, KeptKind, KeptTotal, RestoredItem
 from asynccvat.core.inventory.status import ChangedFile, DestinationStatus, FormatCount
@@ -76,6 +77,8 @@ __all__ = [
     "CloudPlan",
     "CloudReason",
     "CloudStorage",
+    "ConversionReport",
+    "ConversionState",
     "CopyPlan",
     "CopyReason",
     "CreatePlan",
@@ -132,6 +135,7 @@ __all__ = [
     "TargetState",
     "Task",
     "TaskAnnotations",
+    "TaskConversion",
     "TaskDetails",
     "TaskFailure",
     "TaskListing",

@@ -22,6 +22,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         "download": "download.download",
         "backup": "backup.backup",
         "export-to-cloud": "export_to_cloud.export_to_cloud",
+        "convert": "convert.convert",
     },
     "Put on the server": {
         "upload": "upload.upload",

@@ -16,7 +16,8 @@ from asynccvat.core.convert.files import ConvertedFile
 from asynccvat.core.convert.task_json import TaskJson
 from asynccvat.core.convert.voc import voc_files
 from asynccvat.core.convert.yolo import ultralytics_files, yolo_files
-from asynccvat.core.texts import first_few
+from asynccvat.core.format_names import meant_formats
+from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO
 from asynccvat.errors import ConfigError
 
 
@@ -37,8 +38,8 @@ def _datumaro(source: TaskJson) -> Iterator[ConvertedFile]:
 
 
 _WRITERS: Final[Mapping[str, Callable[[TaskJson], Iterator[ConvertedFile]]]] = {
-    "CVAT for images 1.1": _cvat_images,
-    "CVAT for video 1.1": _cvat_video,
+    CVAT_IMAGES: _cvat_images,
+    CVAT_VIDEO: _cvat_video,
     "COCO 1.0": _coco,
     "Datumaro 1.0": _datumaro,
     "PASCAL VOC 1.1": voc_files,
@@ -48,6 +49,32 @@ _WRITERS: Final[Mapping[str, Callable[[TaskJson], Iterator[ConvertedFile]]]] = {
 
 CONVERTED_FORMATS: Final = tuple(_WRITERS)
 """CVAT's names of the formats that `convert_task` writes."""
+
+
+def find_format(given: str) -> str:
+    """Return the name of the format that a user means: `coco` is `COCO 1.0`.
+
+    Returns:
+        One of `CONVERTED_FORMATS`, or `CVAT`, which is CVAT's XML for the media of each task.
+
+    Raises:
+        ConfigError: None is meant, or several are.
+    """
+    names = (CVAT, *CONVERTED_FORMATS)
+    found = meant_formats(given, names)
+    if len(found) != 1:
+        raise ConfigError(
+            f"cannot convert to {given!r}: only the server writes it. Export the tasks in that "
+            f"format, or choose one of {', '.join(names)}."
+        )
+    return found[0]
+
+
+def wanted_format(source: TaskJson, name: str) -> str:
+    """Return the format of a task: for `CVAT` the flavour for images or for videos."""
+    if name != CVAT:
+        return name
+    return CVAT_VIDEO if source.is_video else CVAT_IMAGES
 
 
 def convert_task(source: TaskJson, format_name: str) -> Iterator[ConvertedFile]:
@@ -60,14 +87,7 @@ def convert_task(source: TaskJson, format_name: str) -> Iterator[ConvertedFile]:
         format_name: One of `CONVERTED_FORMATS`.
 
     Raises:
-        ConfigError: The format is not one of them.
         InexactConversionError: It is not known how CVAT exports the task. This may come after some
             chunks.
     """
-    write = _WRITERS.get(format_name)
-    if write is None:
-        raise ConfigError(
-            f"cannot convert to {format_name!r}: only the server writes it. "
-            f"Choose one of {first_few(CONVERTED_FORMATS)}, or export the tasks."
-        )
-    return write(source)
+    return _WRITERS[format_name](source)

@@ -270,6 +270,8 @@ def read_task_json(files: Mapping[str, bytes]) -> TaskJson:
             annotations with fields that are not known.
     """
     missing = [name for name in TASK_FILES if name not in files]
+    if json_files.FRAMES in missing:
+        raise inexact("frames.json is missing, so mirror it again without --no-frames")
     if missing:
         raise inexact(f"{missing[0]} is missing")
     return TaskJson(

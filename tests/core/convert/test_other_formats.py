@@ -117,7 +117,7 @@ def test_the_recorded_task_becomes_what_was_exported(
 def small_task(subset: str = "", **shape: Any) -> dict[str, Any]:
     box = {"id": 0, "type": "bbox", "label_id": 0, "z_order": 0, "bbox": [10, 20, 30, 40]}
     box["attributes"] = {"parked": False, "make": "kia", "occluded": False}
-    items = [
+    items: list[dict[str, Any]] = [
         {"image": {"path": "a/one.v2.jpg", "size": [100, 200]}, "annotations": [box]},
         {"image": {"path": "b.jpg", "size": [100, 200]}, "annotations": []},
     ]
@@ -132,7 +132,8 @@ def test_yolo_names_classes_images_and_boxes() -> None:
         "obj_train_data/b.txt": b"",
         "train.txt": b"data/obj_train_data/a/one.v2.jpg\ndata/obj_train_data/b.jpg\n",
         "obj.names": b"car\nperson\n",
-        "obj.data": b"classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n",
+        "obj.data": b"classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n"
+        b"backup = backup/\n",
     }
 
 

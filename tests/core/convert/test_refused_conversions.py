@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from task_files import files_of
 
-from asynccvat.core.convert.formats import convert_task
+from asynccvat.core.convert.formats import convert_task, find_format, wanted_format
 from asynccvat.core.convert.task_json import read_task_json
 from asynccvat.errors import ConfigError, InexactConversionError
 
@@ -115,17 +115,32 @@ def test_what_is_not_known_to_be_exact_is_refused(
     assert "Export it from the server instead." in str(caught.value)
 
 
-def test_a_missing_file_is_named() -> None:
+@pytest.mark.parametrize("name", ["frames.json", "jobs.json"])
+def test_a_missing_file_is_named(name: str) -> None:
     files = files_of(recorded())
-    del files["frames.json"]
-    with pytest.raises(InexactConversionError, match=r"frames\.json is missing"):
+    del files[name]
+    with pytest.raises(InexactConversionError, match=f"{name} is missing"):
         read_task_json(files)
 
 
 def test_a_format_that_only_the_server_writes_is_named_with_those_that_can_be_converted() -> None:
-    source = read_task_json(files_of(recorded()))
     with pytest.raises(ConfigError, match=r"'MOT 1.1'.*CVAT for images 1.1"):
-        convert_task(source, "MOT 1.1")
+        find_format("MOT 1.1")
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [("coco", COCO), ("cvat", "CVAT"), ("voc", "PASCAL VOC 1.1"), ("yolo", "YOLO 1.1")],
+)
+def test_a_format_may_be_named_in_short(given: str, name: str) -> None:
+    assert find_format(given) == name
+
+
+@pytest.mark.parametrize(("number", "name"), [(341, CVAT), (340, VIDEO)])
+def test_cvat_stands_for_the_flavour_of_the_media(number: int, name: str) -> None:
+    source = read_task_json(files_of(recorded(number)))
+    assert wanted_format(source, "CVAT") == name
+    assert wanted_format(source, COCO) == COCO
 
 
 def test_a_track_of_a_skeleton_is_not_in_coco() -> None:

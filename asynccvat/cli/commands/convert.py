@@ -1,0 +1,130 @@
+"""`asynccvat convert`: a mirror as JSON becomes what the server would export, offline."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import asynccvat
+from asynccvat.cli import output, parsing, signals
+from asynccvat.cli.command import command
+from asynccvat.cli.common_options import option
+from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.cli.text import counted, number_of_bytes, printable
+
+if TYPE_CHECKING:
+    from asynccvat.models import ConversionReport, TaskConversion
+
+_SELECTION = "Selection"
+_BETWEEN_REMARKS = 5.0
+"""Seconds between two lines of progress."""
+
+
+@command
+def convert(
+    shared: SharedOptions,
+    *,
+    destination: Annotated[
+        Path,
+        typer.Argument(metavar="DEST", help="The folder of a mirror that has --format json."),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="cvat (for images or for video, as each task's media need), coco, yolo, "
+            "ultralytics, voc or datumaro; or the exporter's exact name.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="The folder for the converted tasks, not DEST."
+        ),
+    ],
+    task_id: Annotated[
+        list[str] | None,
+        option(
+            "--task-id",
+            "-t",
+            group=_SELECTION,
+            metavar="ID",
+            help="Only these tasks. May be repeated, or a list like 147,200-299.",
+        ),
+    ] = None,
+    folder: Annotated[
+        list[str] | None,
+        option(
+            "--folder",
+            group=_SELECTION,
+            metavar="PATTERN",
+            help="Only tasks in folders with such a name, like 'task1*'. May be repeated.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace folders in --out that hold other files."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON document to stdout.")
+    ] = False,
+) -> int:
+    """Convert the tasks of a mirror as JSON into the files that the server would export; offline.
+
+    Images are not part of it. A task that cannot be converted exactly is named, with the reason,
+    and the exit code is 1: export such a task from the server.
+
+    For example:
+
+    asynccvat convert raw/ --to coco --out coco/
+
+    asynccvat convert raw/ --to cvat --out xml/ -t 147
+    """
+    del shared  # no server is asked
+    progress = _Progress()
+    report = signals.run(
+        lambda: asynccvat.convert(
+            destination,
+            out,
+            to=to,
+            task_ids=parsing.ids(task_id, "--task-id") if task_id else None,
+            folders=tuple(folder or ()),
+            overwrite=overwrite,
+            on_task=progress.count,
+        )
+    )
+    if as_json:
+        output.write_json(report.to_json())
+    _summarize(report)
+    return ExitCode.SOME_FAILED if report.failed else ExitCode.DONE
+
+
+class _Progress:
+    """Says what failed at once, and how far it is now and then."""
+
+    def __init__(self) -> None:
+        self._done = 0
+        self._said = time.monotonic()
+
+    def count(self, one: TaskConversion, total: int) -> None:
+        self._done += 1
+        if one.why is not None:
+            output.remark(f"task {one.task_id}: {printable(one.why)}")
+        now = time.monotonic()
+        if now - self._said >= _BETWEEN_REMARKS and self._done < total:
+            self._said = now
+            output.remark(f"{self._done:,} of {counted(total, 'task')} converted")
+
+
+def _summarize(report: ConversionReport) -> None:
+    counts = report.counts
+    size = number_of_bytes(sum(one.bytes for one in report.tasks))
+    parts = [f"{counted(counts['converted'], 'task')} converted"]
+    parts += [f"{counts[state]:,} {state}" for state in ("unchanged", "failed") if counts[state]]
+    files = counted(sum(one.files for one in report.tasks), "file")
+    output.remark(f"{report.out}: {', '.join(parts)}; {files}, {size}")

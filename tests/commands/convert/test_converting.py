@@ -1,0 +1,187 @@
+"""Check conversions of mirrors as JSON: folders, what stays, and what fails alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from engine_serving import QUICK, Serving, serving
+
+import asynccvat as ac
+from asynccvat import errors
+from asynccvat.core.convert.comparable import comparable_xml
+from asynccvat.models import ConversionReport, TaskConversion
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def serve(data: Path) -> AsyncIterator[Serving]:
+    """A server of three tasks, mirrored once as JSON."""
+    async with serving(3) as started:
+        assert (await ac.mirror(started.client, data, spec="json", options=QUICK)).ok
+        yield started
+
+
+def states(report: ConversionReport) -> dict[int, str]:
+    return {one.task_id: str(one.state) for one in report.tasks}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return all files of a folder, those too whose names are hidden."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def damage(data: Path, task: int, name: str = "annotations.json") -> None:
+    path = data / f"task{task}" / name
+    path.write_bytes(
+        path.read_bytes().replace(b'"frame"', b'"frane"').replace(b'"size"', b'"sise"')
+    )
+
+
+async def test_each_task_becomes_what_the_server_exports(
+    serve: Serving, data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "xml"
+    report = await ac.convert(data, out, to="cvat")
+    assert states(report) == {1: "converted", 2: "converted", 3: "converted"}
+    exports = tmp_path / "exports"
+    assert (await ac.mirror(serve.client, exports, options=QUICK)).ok
+    for task in (1, 2, 3):
+        path = f"task{task}/annotations.xml"
+        found, exported = (comparable_xml((one / path).read_bytes()) for one in (out, exports))
+        assert found.decode() == exported.decode()
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_second_conversion_changes_nothing(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "coco"
+    first = await ac.convert(data, out, to="coco")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    second = await ac.convert(data, out, to="coco")
+    assert set(states(second).values()) == {"unchanged"}
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert [one.bytes for one in second.tasks] == [one.bytes for one in first.tasks]
+    assert sorted(path.name for path in out.iterdir()) == ["task1", "task2", "task3"]
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_folder_with_other_files_stays_unless_it_may_be_replaced(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    await ac.convert(data, out, to="yolo")
+    mine = out / "task2" / "mine.txt"
+    mine.write_text("mine")
+    refused = await ac.convert(data, out, to="yolo")
+    assert states(refused) == {1: "unchanged", 2: "failed", 3: "unchanged"}
+    assert refused.failed[0].why == (
+        "its folder holds other files. Give --overwrite to replace them."
+    )
+    assert mine.read_text() == "mine"
+    replaced = await ac.convert(data, out, to="yolo", overwrite=True)
+    assert states(replaced) == {1: "unchanged", 2: "converted", 3: "unchanged"}
+    assert not mine.exists()
+    assert sorted(path.name for path in out.iterdir()) == ["task1", "task2", "task3"]
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_changed_file_and_a_link_are_noticed(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    await ac.convert(data, out, to="coco")
+    one, two = (out / f"task{task}/annotations/instances_default.json" for task in (1, 2))
+    one.write_bytes(one.read_bytes()[:-1] + b" ")
+    moved = two.rename(tmp_path / "elsewhere.json")
+    two.symlink_to(moved)
+    assert states(await ac.convert(data, out, to="coco")) == {
+        1: "failed",
+        2: "failed",
+        3: "unchanged",
+    }
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_task_that_cannot_be_converted_stops_no_other(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    damage(data, 1)
+    damage(data, 3, "frames.json")
+    told: list[tuple[TaskConversion, int]] = []
+    report = await ac.convert(
+        data, out, to="coco", on_task=lambda one, total: told.append((one, total))
+    )
+    assert states(report) == {1: "failed", 2: "converted", 3: "failed"}
+    assert "annotations.json is not as expected" in (report.failed[0].why or "")
+    assert "frames.json is not as expected" in (report.failed[1].why or "")
+    assert sorted(path.name for path in out.iterdir()) == ["task2"]
+    assert told == [(one, 3) for one in report.tasks]
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_name_that_leads_outside_is_refused(data: Path, tmp_path: Path) -> None:
+    path = data / "task1" / "frames.json"
+    media = json.loads(path.read_bytes())
+    media["frames"][0]["name"] = "../../../evil.jpg"
+    path.write_text(json.dumps(media))
+    report = await ac.convert(data, tmp_path / "out" / "yolo", to="yolo", task_ids=[1])
+    assert states(report) == {1: "failed"}
+    assert "would lead outside" in (report.failed[0].why or "")
+    assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.usefixtures("serve")
+async def test_two_images_with_one_file_of_labels_are_refused(data: Path, tmp_path: Path) -> None:
+    path = data / "task1" / "frames.json"
+    media = json.loads(path.read_bytes())
+    for frame, name in zip(media["frames"], ("a.jpg", "a.png"), strict=False):
+        frame["name"] = name
+    path.write_text(json.dumps(media))
+    report = await ac.convert(data, tmp_path / "out", to="yolo", task_ids=[1])
+    assert states(report) == {1: "failed"}
+    assert "twice" in (report.failed[0].why or "")
+
+
+@pytest.mark.usefixtures("serve")
+async def test_only_the_chosen_tasks_are_converted(data: Path, tmp_path: Path) -> None:
+    by_id = await ac.convert(data, tmp_path / "a", to="voc", task_ids=[2])
+    by_folder = await ac.convert(data, tmp_path / "b", to="voc", folders=["task[13]"])
+    assert (list(states(by_id)), list(states(by_folder))) == ([2], [1, 3])
+    with pytest.raises(errors.ConfigError, match="holds no such task as JSON"):
+        await ac.convert(data, tmp_path / "c", to="voc", task_ids=[9])
+    with pytest.raises(TypeError, match="a list of patterns"):
+        await ac.convert(data, tmp_path / "d", to="voc", folders="task1")
+
+
+async def test_what_cannot_be_converted_at_all_is_refused_at_once(
+    serve: Serving, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(errors.ConfigError, match="cannot convert to 'mot'"):
+        await ac.convert(data, tmp_path / "out", to="mot")
+    with pytest.raises(errors.ConfigError, match="it is a mirror"):
+        await ac.convert(data, data, to="coco")
+    exports = tmp_path / "exports"
+    await ac.mirror(serve.client, exports, options=replace(QUICK))
+    with pytest.raises(errors.ConfigError, match="it holds no task as JSON"):
+        await ac.convert(exports, tmp_path / "out", to="coco")
+    with pytest.raises(errors.ConfigError, match="holds neither a mirror nor backups"):
+        await ac.convert(tmp_path / "nothing", tmp_path / "out", to="coco")
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_report_is_json(data: Path, tmp_path: Path) -> None:
+    damage(data, 1)
+    report = await ac.convert(data, tmp_path / "out", to="COCO 1.0")
+    value = json.loads(json.dumps(report.to_json()))
+    assert (value["version"], value["format"]) == (1, "COCO 1.0")
+    assert value["counts"] == {"converted": 2, "unchanged": 0, "failed": 1}
+    failed, converted, _ = value["tasks"]
+    assert (failed["id"], failed["state"], failed["files"]) == (1, "failed", 0)
+    assert failed["why"]
+    size = sum(map(len, tree(tmp_path / "out" / "task2").values()))
+    assert (converted["folder"], converted["bytes"], converted["files"]) == ("task2", size, 1)
