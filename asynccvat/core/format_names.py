@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asynccvat.core.models import Formats
 from asynccvat.core.specs import CVAT, CVAT_JSON, ExportSpec
@@ -185,6 +185,11 @@ def format_without_server(given: str) -> str:
         return CVAT_JSON
     found = meant_formats(given, KNOWN_FORMATS)
     return found[0] if len(found) == 1 else given
+
+
+def with_json(short: Mapping[str, str]) -> dict[str, str]:
+    """Return short names together with that of CVAT's JSON, which no server lists as a format."""
+    return {**short, "json": CVAT_JSON}
 
 
 def means_json(given: str) -> bool:

@@ -279,6 +279,13 @@ def test_without_an_answer_known_formats_are_offered_and_nothing_is_asked_or_sai
     assert in_bash("asynccvat mirror data --format pascal", broken) == ["pascal-voc"]
 
 
+@needs("bash")
+def test_json_is_offered_where_it_has_a_meaning(environment: dict[str, str]) -> None:
+    unknown = environment | {"CVAT_URL": "http://127.0.0.1:1"}
+    assert in_bash("asynccvat mirror data --format js", unknown) == ["json"]
+    assert in_bash("asynccvat download -t 1 --format js", unknown) != ["json"]
+
+
 def context_of(*arguments: str) -> Any:
     """The context of a command line that is being completed."""
     root: Any = get_command(cli.app)

@@ -10,8 +10,10 @@ from asynccvat.core.format_names import (
     KNOWN_FORMATS,
     exporter_for,
     format_without_server,
+    means_json,
     meant_formats,
     short_names,
+    with_json,
 )
 from asynccvat.core.models import Format, Formats
 from asynccvat.core.specs import CVAT
@@ -129,3 +131,16 @@ def test_an_older_version_has_its_version_in_the_word() -> None:
 
 def test_a_format_that_no_word_means_is_left_out() -> None:
     assert short_names(["A b 1.0", "A-b 1.0"]) == {"a-b": "A b 1.0"}
+
+
+@pytest.mark.parametrize("text", ["json", "JSON", "CVAT JSON", "cvat-json"])
+def test_cvats_json_is_no_format_of_a_server(text: str) -> None:
+    assert means_json(text)
+    assert format_without_server(text) == "CVAT JSON"
+    with pytest.raises(ConfigError, match="`asynccvat mirror` alone"):
+        exporter_for(text, Formats(), origin="http://cvat")
+
+
+def test_the_tab_key_offers_cvats_json_by_its_short_name() -> None:
+    assert with_json({"coco": "COCO 1.0"}) == {"coco": "COCO 1.0", "json": "CVAT JSON"}
+    assert not means_json("coco")

@@ -31,18 +31,24 @@ _LOST_IN_ZSH = re.compile(r"""[\\"']|  """)
 _ACTIVE_IN_QUOTES = re.compile(r"""[\\"'$`!]""")
 
 
+# The commands that know CVAT's JSON, which no server lists as a format.
+_WITH_JSON = ("init", "mirror", "upload", "watch")
+
+
 def formats(context: Any, begun: str) -> Iterable[Offer]:
     """Offer short names of formats, and for a word that begins none of them the exact names."""
     from asynccvat.cli.completion.answers import answers_for  # noqa: PLC0415 - as below
     from asynccvat.core.format_names import (  # noqa: PLC0415 - the start-up of commands stays light
         KNOWN_FORMATS,
         short_names,
+        with_json,
     )
 
     known = answers_for(context, "formats").formats
     # The first stands for two formats of the server.
     names = KNOWN_FORMATS if known is None else (KNOWN_FORMATS[0], *known)
-    offered = [(short, name) for short, name in short_names(names).items()]
+    short = short_names(names)
+    offered = [*(with_json(short) if context.command.name in _WITH_JSON else short).items()]
     if not any(short.startswith(begun) for short, _ in offered):
         return [(name, "") for name in names]
     return offered

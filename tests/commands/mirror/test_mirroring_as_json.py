@@ -187,6 +187,31 @@ async def test_an_update_costs_what_changed(data: Path) -> None:
         assert len(other_calls(serve, before)) <= 3 * 2 + 1
 
 
+@pytest.mark.parametrize(
+    ("selection", "asked"),
+    [
+        (None, None),
+        (ac.Selection(project_ids=[2]), "project_id=2"),
+        (ac.Selection(status="completed"), "task_id"),
+        (ac.Selection(task_ids=[2, 5]), "task_id"),
+        (ac.Selection(limit=2), "task_id"),
+    ],
+)
+async def test_jobs_are_listed_for_whole_projects_or_for_the_tasks(
+    data: Path, selection: ac.Selection | None, asked: str | None
+) -> None:
+    async with serving(6, projects=2) as serve:
+        report = await mirror(serve, data, JSON, selection=selection)
+        assert report.ok
+        (query,) = [call.query for call in serve.calls("GET", "/api/jobs")]
+        assert asked is None or asked in query
+        assert ("task_id" in query) is (asked == "task_id")
+        for one in report.outcomes:
+            assert [job["task_id"] for job in read(data, f"task{one.task_id}/jobs.json")] == [
+                one.task_id
+            ]
+
+
 async def test_a_run_without_changes_only_lists(serve: Serving, data: Path) -> None:
     before = len(serve.server.calls)
     report = await mirror(serve, data)

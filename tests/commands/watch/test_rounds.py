@@ -56,6 +56,18 @@ async def test_a_changed_task_is_fetched_in_the_next_round(serve: Serving, data:
     assert (await rounds(watched, 1))[0].requests == 1
 
 
+async def test_a_mirror_as_json_is_kept_current(serve: Serving, data: Path) -> None:
+    watched = watch(serve, data, spec="json")
+    await rounds(watched, 2)
+    held = files(data)
+    serve.server.edit_task(3)
+    (changed,) = await rounds(watched, 1)
+    assert [(one.task_id, one.reason) for one in changed.changes] == [(3, "changed")]
+    now = files(data)
+    assert {name.partition("/")[0] for name in now if now[name] != held[name]} == {"task3"}
+    assert (await rounds(watched, 1))[0].requests == 1
+
+
 async def test_a_new_task_is_fetched_without_a_list_of_all(serve: Serving, data: Path) -> None:
     watched = watch(serve, data)
     await rounds(watched, 1)

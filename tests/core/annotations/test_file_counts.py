@@ -22,6 +22,7 @@ from asynccvat.core.annotations.file_counts import (
     VocCounter,
     sum_counts,
 )
+from asynccvat.core.annotations.json_counter import CvatJsonCounter
 
 
 def counted(counter: FileCounter, data: bytes, piece: int = 1 << 16) -> FileCounts:
@@ -211,3 +212,20 @@ def test_each_format_has_files_that_are_counted(
             assert make().result().is_empty
         except UncountableError:
             assert importer.startswith(("CVAT", "PASCAL"))
+
+
+def test_a_file_of_cvats_json_is_counted_as_the_servers_answer() -> None:
+    content = b'{"tags": [{}], "shapes": [{"type": "mask"}, {"type": "ellipse"}], "tracks": []}'
+    counter = CvatJsonCounter()
+    counter.feed(content[:20])
+    counter.feed(content[20:])
+    held = counter.result()
+    assert (held.counts.tags, held.counts.shapes, held.counts.masks) == (1, 2, 1)
+    assert held.exact
+
+
+def test_what_is_not_cvats_json_is_not_counted() -> None:
+    counter = CvatJsonCounter()
+    counter.feed(b'{"shapes": 5}')
+    with pytest.raises(UncountableError):
+        counter.result()
