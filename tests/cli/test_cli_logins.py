@@ -365,6 +365,12 @@ def test_saved_logins_are_listed_without_a_server(
     assert "in the personal workspace" in bare_shell("whoami").out
 
 
+def test_an_empty_list_of_logins_says_how_to_save_one(bare_shell: Shell) -> None:
+    ended = bare_shell("whoami", "--all")
+    assert ended.err == "There is no saved login. Save one with `asynccvat login`.\n"
+    assert bare_shell("whoami", "--all", "--json").json == []
+
+
 @needs_cli
 def test_cvat_s_own_command_line_uses_the_login(
     bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
