@@ -15,7 +15,6 @@ from asynccvat.transfer.run import Run
 
 async def noted(
     note: LastRunNote,
-    verb: str,
     work: Callable[[], Awaitable[AsyncCvatError | None]],
     run: Run,
     report: ReportBuilder,
@@ -26,12 +25,11 @@ async def noted(
 
     Args:
         note: Where to note it.
-        verb: What runs.
         work: Returns the error that stopped it early, if any did.
         run: The run, for its plan.
-        report: The outcomes so far.
+        report: What runs, and the outcomes so far.
     """
-    begun = LastRun(verb=verb, began_at=_now())
+    begun = LastRun(verb=report.verb, began_at=_now())
     with contextlib.suppress(StoreError):
         await note.write(begun)
     stopped_by: AsyncCvatError | None = None

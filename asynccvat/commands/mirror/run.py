@@ -106,7 +106,7 @@ class MirrorRun:
 
     async def work(self, run: Run) -> None:
         """Mirror, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._wanted.options)
+        report = ReportBuilder(run, self._wanted.options, verb="mirror")
         await report.during(self._in_store(run, report))
 
     async def _in_store(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
@@ -131,7 +131,7 @@ class MirrorRun:
         if self._is_repair:
             return await self._plan_and_fetch(store, settled, run, report)
         work = partial(self._plan_and_fetch, store, settled, run, report)
-        return await noted(store.last_run, "mirror", work, run, report)
+        return await noted(store.last_run, work, run, report)
 
     async def _plan_and_fetch(
         self, store: MirrorStore, settled: Settled, run: Run, report: ReportBuilder

@@ -120,7 +120,7 @@ class UndoRun:
 
     async def work(self, run: Run) -> None:
         """Put the states back, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="undo_upload")
         await report.during(self._put_all_back(run, report))
 
     async def plan(self) -> UploadPlan:
