@@ -30,6 +30,7 @@ from asynccvat.events import Event, ExportStarted, QueueStalled, Retrying, TaskS
 from asynccvat.fs import handles
 from asynccvat.http import giving_way
 from asynccvat.transfer.bugs import of_one_task
+from asynccvat.transfer.content_fingerprints import ContentFingerprints
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
 from asynccvat.transfer.one_task import EarlierResult, TaskFetcher
@@ -74,6 +75,7 @@ class Dispatcher:
         listed_at: datetime | None = None,
         one_lock: bool = True,
         refresh: bool = False,
+        contents: ContentFingerprints | None = None,
         earlier_result: EarlierResult | None = None,
     ) -> None:
         """Prepare to fetch tasks.
@@ -90,6 +92,7 @@ class Dispatcher:
             one_lock: Whether all destinations are under one lock, so that a lost lock ends the
                 run.
             refresh: Whether unchanged images are reused without exporting them again.
+            contents: Tells what an export depends on, for the receipts. None leaves that out.
             earlier_result: Finds results of which a part is on disk, and which are read first.
         """
         self.stopped_by: AsyncCvatError | None = None
@@ -132,6 +135,7 @@ class Dispatcher:
             media=MediaFingerprints(client) if refresh else None,
             on_staged=self._outages.note_staged,
             action=Action.BACKED_UP if isinstance(spec, BackupSpec) else Action.FETCHED,
+            contents=contents,
             earlier_result=earlier_result,
         )
         most = options.concurrency or MOST_IN_FLIGHT

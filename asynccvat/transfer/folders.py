@@ -91,7 +91,7 @@ def _receipt(fetched: Fetched) -> Receipt:
     order, spec, read = fetched.order, fetched.spec, fetched.archive
     assert isinstance(spec, ExportSpec), "a backup stays a file"
     head = ReceiptHead(
-        version=format_version(read.members, spec.target),
+        version=format_version(read.members, spec.target, order.folder),
         target=spec.target,
         task_id=order.task.id,
         task_name=order.task.name,
@@ -104,6 +104,7 @@ def _receipt(fetched: Fetched) -> Receipt:
         organization=fetched.organization,
         digest=read.digest,
         media_fingerprint=fetched.media_fingerprint,
+        content=fetched.content,
         annotations=read.annotations,
         files=len(read.members),
         bytes=sum(member.size for member in read.members),

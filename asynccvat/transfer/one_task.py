@@ -27,6 +27,7 @@ from asynccvat.errors import (
 )
 from asynccvat.events import Event, Retrying, TransferFinished
 from asynccvat.store import StagingStore
+from asynccvat.transfer.content_fingerprints import ContentFingerprints
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.media_fingerprints import MediaFingerprints
 from asynccvat.transfer.one_export import OneExport
@@ -59,6 +60,7 @@ class TaskFetcher:
         media: MediaFingerprints | None = None,
         on_staged: Callable[[int], None] = lambda _: None,
         action: Action = Action.FETCHED,
+        contents: ContentFingerprints | None = None,
         earlier_result: EarlierResult | None = None,
     ) -> None:
         """Prepare to fetch tasks.
@@ -76,6 +78,7 @@ class TaskFetcher:
             media: Compares fingerprints of images. None exports all images again.
             on_staged: Receives each task that has its folder in staging.
             action: What is done with a task, for its outcome.
+            contents: Tells what an export depends on. None leaves that out.
             earlier_result: Finds results of which a part is on disk. These are read first; if one
                 is gone, another one is requested. None finds none.
         """
@@ -91,6 +94,7 @@ class TaskFetcher:
         self._media = media
         self._on_staged = on_staged
         self._action = action
+        self._contents = contents
         self._earlier_result = earlier_result
 
     async def fetch(self, order: FetchOrder) -> TaskOutcome:
@@ -114,11 +118,14 @@ class TaskFetcher:
                     fetch = self._fetch if export.spec == whole else self._refresh
                     read, media = await fetch(order, export, url, staging, destination)
                     self._emit(TransferFinished(order.task.id))
+                    contents = self._contents
+                    content = None if contents is None else await contents.of_export(order.task)
                     fetched = Fetched(
                         order=order,
                         spec=whole,
                         archive=read,
                         media_fingerprint=media,
+                        content=content,
                         origin=self._origin,
                         organization=self._organization,
                         requested_at=requested_at,

@@ -207,7 +207,9 @@ class Discovery:
         if self._task_ids is not None:
             ids = dict.fromkeys(self._task_ids)
         else:
-            ids = sorted({*heads, *_ids_of(names, prefix)})
+            # With a layout, only receipts tell the folders.
+            unrecorded = () if remembered.layout is not None else _ids_of(names, prefix)
+            ids = sorted({*heads, *unrecorded})
             if not ids:
                 raise ConfigError(
                     f"cannot upload from {str(folder)!r}: it holds no task's folder, like "

@@ -24,6 +24,7 @@ from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.plans.verify import (
     batches,
     damaged_in_selection,
+    ends_with_id,
     jobs_of_tasks,
     select_receipts,
     target_of,
@@ -40,7 +41,7 @@ from asynccvat.events import (
     RepairStarted,
     VerifyStarted,
 )
-from asynccvat.store.layout import parent_of
+from asynccvat.store.homes import parents_of
 
 if TYPE_CHECKING:
     from asynccvat.client import CvatClient
@@ -90,9 +91,8 @@ class MirrorVerification:
             if client is not None and wanted.repair:
                 await self._repair(client, all_heads, remembered)
             if wanted.everything:
-                parents = {parent_of(head.folder) for head in all_heads.values()} - {None}
-                around = sorted(parent for parent in parents if parent is not None)
-                self._findings.found(await thread(look.foreign_around, around))
+                around = {one for head in all_heads.values() for one in parents_of(head.folder)}
+                self._findings.found(await thread(look.foreign_around, sorted(around)))
             self._findings.note(kept=await thread(look.kept))
             await thread(journal.finish, heads.keys())
             if journal.problem is not None:
@@ -122,7 +122,12 @@ class MirrorVerification:
         damaged = (
             list(unreadable)
             if target is TargetKind.JOB
-            else damaged_in_selection(unreadable, ids, wanted.folders)
+            else damaged_in_selection(
+                unreadable,
+                ids,
+                wanted.folders,
+                end_with_ids=all(ends_with_id(head) for head in all_heads.values()),
+            )
         )
         if wanted.folders and not (heads or damaged):
             raise ConfigError(

@@ -158,7 +158,8 @@ async def repair(
                 one.spec,
                 None,
                 MirrorOptions(
-                    folder_prefix=one.prefix if one.spec.target is TargetKind.TASK else None,
+                    folder_prefix=_prefix_of(one),
+                    layout=one.layout,
                     target_ids=None if one.spec.target is TargetKind.TASK else one.task_ids,
                     force=True,
                     limits=limits,
@@ -176,6 +177,12 @@ async def repair(
         if report.stopped_by is not None:
             return tuple(outcomes), report.stopped_by
     return tuple(outcomes), None
+
+
+def _prefix_of(group: RepairGroup) -> str | None:
+    """Return the prefix of a group's folders, None if they have a layout or are no tasks'."""
+    is_named_by_it = group.spec.target is TargetKind.TASK and group.layout is None
+    return group.prefix if is_named_by_it else None
 
 
 def _selection_of(group: RepairGroup) -> Selection | None:

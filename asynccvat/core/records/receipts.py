@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import share
+from asynccvat.core.models import Task, share
 from asynccvat.core.specs import ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
-RECEIPT_VERSION = 3
+RECEIPT_VERSION = 4
 
+_OF_FOLDERS_IN_FOLDERS = 4
 _OF_OTHER_TARGETS = 3
 _OF_MAPPED_NAMES = 2
 _OF_OWN_NAMES = 1
@@ -52,7 +53,8 @@ class ReceiptHead(
     """The head of a receipt.
 
     Attributes:
-        version: Version of the format: 3 for a project or a job, which an older asynccvat would
+        version: Version of the format: 4 for a folder that lies in another one, which an older
+            asynccvat would take for a damaged receipt, 3 for a project or a job, which it would
             take for a task, 2 if names are mapped, which an older one would not undo in an upload,
             1 otherwise.
         target: What `task_id` is the id of.
@@ -60,7 +62,7 @@ class ReceiptHead(
         task_name: Its name, for people to read.
         project_id: Its project when it was fetched; None outside any project, and in receipts of
             earlier versions.
-        folder: The folder's name inside the destination.
+        folder: The folder's path inside the destination.
         format: The exporter's name.
         images: Whether the images are part of it.
         updated_date: The task's, as listed *before* the export was requested.
@@ -69,6 +71,8 @@ class ReceiptHead(
         digest: The archive's directory digest.
         media_fingerprint: Digest of what the server said of the images that are here; None where
             a later run may not reuse them. On disk it is `media`. See `core.plans.refresh`.
+        content: Digest of what the server said of all that the export depends on, except names;
+            None where a renamed task is fetched again. See `core.plans.renames`.
         annotations: How many annotations the export held; None if that is not known.
         files: Number of members.
         bytes: Sum of the members' sizes.
@@ -94,6 +98,7 @@ class ReceiptHead(
     organization: str | None = None
     digest: str
     media_fingerprint: str | None = None
+    content: str | None = None
     annotations: int | None = None
     files: int
     bytes: int
@@ -188,12 +193,45 @@ def _encoded_member(member: MemberRecord) -> bytes:
     return _encoder.encode(member)
 
 
-def format_version(members: Iterable[MemberRecord], target: TargetKind = TargetKind.TASK) -> int:
-    """Return the version of a receipt with these members."""
+def format_version(
+    members: Iterable[MemberRecord], target: TargetKind = TargetKind.TASK, folder: str = ""
+) -> int:
+    """Return the version of a receipt with these members, for a folder of this name."""
+    if "/" in folder and target is not TargetKind.JOB:
+        return _OF_FOLDERS_IN_FOLDERS
     if target is not TargetKind.TASK:
         return _OF_OTHER_TARGETS
     mapped = any(member.mapped_from is not None for member in members)
     return _OF_MAPPED_NAMES if mapped else _OF_OWN_NAMES
+
+
+def moved_head(
+    receipt: Receipt, folder: str, renamed: Task | None = None, content: str | None = None
+) -> ReceiptHead:
+    """Return the head of a receipt whose folder has another name now.
+
+    Args:
+        receipt: The receipt.
+        folder: The new name.
+        renamed: The task as listed, if only its name or its project changed on the server. Its
+            date counts from now on.
+        content: The digest of what it depends on, if the receipt has none.
+    """
+    head = receipt.head
+    moved = msgspec.structs.replace(
+        head,
+        version=format_version(receipt.members, head.target, folder),
+        folder=folder,
+        content=head.content or content,
+    )
+    if renamed is None:
+        return moved
+    return msgspec.structs.replace(
+        moved,
+        task_name=renamed.name,
+        project_id=renamed.project_id,
+        updated_date=renamed.updated_date,
+    )
 
 
 def decode_head(line: bytes) -> ReceiptHead:
