@@ -55,7 +55,8 @@ What is asked for, and what comes back
     ArchiveLimits   bounds on archives
     RunReport       TaskOutcome for each task, with its Action
     VerifyReport    what a verification found
-    RunRecorder     records events for a page of HTML; report_page makes it of a log
+    RunRecorder     records events for a page of HTML; report_page makes it of a log,
+                    and report_data its figures
     StepPlan, StepReport, RunFile, RunFileReport
                     of run files
 
@@ -174,6 +175,7 @@ if TYPE_CHECKING:
     from asynccvat.errors import TransportError as TransportError
     from asynccvat.events import Event as Event
     from asynccvat.reports import RunRecorder as RunRecorder
+    from asynccvat.reports import report_data as report_data
     from asynccvat.reports import report_page as report_page
     from asynccvat.runfiles import RunFile as RunFile
     from asynccvat.runfiles import RunFileReport as RunFileReport
@@ -260,7 +262,7 @@ _NAMES_OF = {
         "TransportError",
     ),
     "asynccvat.events": ("Event",),
-    "asynccvat.reports": ("RunRecorder", "report_page"),
+    "asynccvat.reports": ("RunRecorder", "report_data", "report_page"),
     "asynccvat.runfiles": (
         "RunFile",
         "RunFileReport",
