@@ -128,9 +128,8 @@ class Progress:
             return "Waiting for the server: imports. More workers there would help"
         rate = self.run.exports_per_second(now)
         running = self.run.stages(now).get(Stage.EXPORTING, 0)
-        known = [f"{counted(running, 'export')} at once"] if running else []
-        known += [] if rate is None else [f"{_number(rate)}/s"]
-        told = ", ".join(known) or "exports"
+        told = f"{counted(running, 'export')} at once" if running else "exports"
+        told += "" if rate is None else f", {_number(rate)}/s"
         return f"Waiting for the server: {told}. More workers there would help"
 
 
