@@ -14,7 +14,7 @@ from command_line import Shell
 from gateway import gateway
 from keyrings import MemoryKeyring, memory_keyring
 from official_clients import COMMAND, needs_cli, run
-from terminals import on_a_terminal
+from terminals import CTRL_C, CTRL_D, on_a_terminal
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
@@ -405,6 +405,29 @@ def test_on_a_terminal_it_asks_for_everything_and_shows_no_secret(
     assert "is revoked." in shown
     assert tokens(own) == []
     assert own.password not in shown
+
+
+@pytest.mark.usefixtures("bare_shell")
+@pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
+@pytest.mark.parametrize(
+    ("arguments", "question"),
+    [
+        (("login",), "like https://cvat.example.com: "),
+        (("login", "cvat.invalid"), "Access token: "),
+        (("login", "cvat.invalid", "-u", "ann"), "Password of ann at"),
+    ],
+)
+def test_a_question_that_is_ended_ends_the_command_on_a_line_of_its_own(
+    tmp_path: Path, arguments: tuple[str, ...], question: str, key: str
+) -> None:
+    shown = on_a_terminal(tmp_path, arguments, ((question, key),), code=130)
+    assert shown.splitlines()[-1] == "Stopped."
+
+
+@pytest.mark.usefixtures("bare_shell")
+def test_no_address_is_no_empty_option(tmp_path: Path) -> None:
+    shown = on_a_terminal(tmp_path, ("login",), (("like https://cvat.example.com: ", ""),), code=2)
+    assert "Error: no address was typed. Give it, like 'asynccvat login" in shown
 
 
 @pytest.mark.parametrize("line", ["insecure: true", "proxy: http://127.0.0.1:9"])

@@ -173,6 +173,10 @@ def _settings(shared: SharedOptions, *, token_stdin: bool) -> Settings:
         if not credentials.on_a_terminal():
             raise
         address = credentials.ask("Address of the CVAT server, like https://cvat.example.com: ")
+        if not address:
+            raise asynccvat.ConfigError(
+                "no address was typed. Give it, like 'asynccvat login https://cvat.example.com'."
+            ) from None
         settings = replace(shared, url=address).settings_for({}, password, saved=False)
     for warning in settings.warnings:
         output.remark(f"warning: {warning}")
