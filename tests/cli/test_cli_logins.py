@@ -186,6 +186,7 @@ def test_an_expired_token_makes_no_login_and_is_told_of_later(
     logins["logins"][0]["token"]["expiry_date"] = "2026-01-01T00:00:00Z"
     path.write_text(json.dumps(logins), "utf-8")
     own.accounts.access_tokens[2].expiry = datetime(2026, 1, 1, tzinfo=UTC)
+    assert "read-only, expired on 2026-01-01" in bare_shell("whoami", "--all").out
     ended = bare_shell("list-tasks")
     assert ended.code == 3
     assert (

@@ -292,7 +292,7 @@ def _winning_places(login: SavedLogin) -> Iterator[str]:
     from asynccvat.settings import PageUrl, load_settings  # noqa: PLC0415 - `--help` stays light
 
     try:
-        settings = load_settings()
+        settings = load_settings(keyring=False)
     except asynccvat.ConfigError:
         return  # the next command says what is wrong
     places = dict(settings.places)
