@@ -184,9 +184,9 @@ def _headline(status: WatchStatus, now: datetime) -> str:
     since = status.up_to_date_at
     if status.is_up_to_date and since is not None:
         return f'<p class="state good">Up to date {_age(since, now)}.</p>'
-    old = "never so far" if since is None else f"last {_age(since, now)}"
+    old = "Never up to date so far" if since is None else f"Last up to date {_age(since, now)}"
     why = escape(status.problem.rstrip("."))
-    return f'<p class="state bad">Not up to date: {why}. Up to date: {old}.</p>'
+    return f'<p class="state bad">Not up to date: {why}. {old}.</p>'
 
 
 def _facts(status: WatchStatus, now: datetime) -> str:
@@ -271,6 +271,11 @@ def _what(ended: WatchRound) -> str:
         parts.append(f"{action}: {names}")
     if ended.changed > len(shown):
         parts.append(f"{ended.changed - len(shown):,} more")
+    if ended.failures:
+        failed = ended.failures[:_NAMES_SHOWN]
+        names = ", ".join(one.name or str(one.task_id) for one in failed)
+        more = ended.failed - len(failed)
+        parts.append(f"failed: {names}" + (f" and {more:,} more" if more > 0 else ""))
     parts += ended.warnings[:3]
     return "; ".join(parts) or "nothing to do"
 
