@@ -155,7 +155,10 @@ def test_a_logout_with_a_wrong_password_forgets_nothing(
 ) -> None:
     with_password(bare_shell, own, monkeypatch)
     give(monkeypatch, "wrong-password")
-    assert bare_shell("logout", "--password-stdin").code == 3
+    ended = bare_shell("logout", "--password-stdin")
+    assert ended.code == 3
+    kept = f"The login {name_of(own)!r} is kept. '--keep-token' forgets it without the server."
+    assert ended.err.startswith(f"{kept}\nError: ")
     assert len(stored(tmp_path)) == len(tokens(own)) == 1
     give(monkeypatch, "")
     ended = bare_shell("logout", "--keep-token")
