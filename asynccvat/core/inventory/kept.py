@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.replaced import state_of_name
 from asynccvat.core.targets import TargetKind
@@ -218,16 +219,16 @@ def select_kept(
 
     Args:
         items: All items.
-        names: Only these; empty for all.
+        names: Only these, also as paths from `place` on, as warnings show them; empty for all.
         kinds: Only of these kinds; empty for all.
         before: Only those that were put aside before this moment, ISO 8601. Of others it is
             unknown when, so they are left out.
-        place: The destination, for messages.
+        place: The destination.
 
     Raises:
         ConfigError: There is no item of a name.
     """
-    wanted = [name.rstrip("/") for name in names]
+    wanted = [name.rstrip("/").removeprefix(f"{place}/{OWN_FOLDER}/") for name in names]
     known = {item.name for item in items}
     for name in wanted:
         if name not in known:

@@ -113,6 +113,14 @@ def test_items_are_selected_by_name_kind_and_age(
     assert found == tuple(ITEMS[number] for number in chosen)
 
 
+def test_the_path_that_a_warning_shows_names_an_item() -> None:
+    name = ITEMS[0].name
+    found = select_kept(ITEMS, names=[f"data/.asynccvat/{name}/"], place="data")
+    assert found == ITEMS[:1]
+    with pytest.raises(ConfigError, match="has put aside no 'other/"):
+        select_kept(ITEMS, names=[f"other/.asynccvat/{name}"], place="data")
+
+
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="has put aside no 'kept/c'"):
         select_kept(ITEMS, names=["kept/c"], place="data")
