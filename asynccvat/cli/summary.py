@@ -209,7 +209,7 @@ def _group(group: FailureGroup) -> str:
     cause = ended(printable(group.cause))
     if len(group.outcomes) == 1:
         return cause
-    ids = group.ids
+    ids = sorted(group.ids)
     shown = ", ".join(map(str, ids[:_IDS_SHOWN])) + (", ..." if len(ids) > _IDS_SHOWN else "")
     which = f" ({shown})" if ids else ""
     return f"{counted(len(group.outcomes), group.target)}{which}: {cause}"
@@ -221,8 +221,8 @@ def _retrying(typed: TypedCommand, *groups: FailureGroup) -> str | None:
     flag = FLAGS_OF_IDS.get(targets.pop()) if groups else None
     if flag is None or targets or not all(one.task_id for each in groups for one in each.outcomes):
         return None
-    ids = dict.fromkeys(id_ for group in groups for id_ in group.ids)
-    return typed.retrying(list(ids), flag)
+    ids = {id_ for group in groups for id_ in group.ids}
+    return typed.retrying(sorted(ids), flag)
 
 
 def _retrying_all(

@@ -20,6 +20,7 @@ from asynccvat.core.records.lasting_selections import (
 )
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 
@@ -38,9 +39,13 @@ class SettledSelection:
     lasting: LastingSelection | None
     ignored_project: int | None = None
 
-    def describe(self) -> str:
-        """Say in words which tasks the destination is for, and how this run is narrowed."""
-        parts = [] if self.lasting is None else [tasks_in_words(self.lasting)]
+    def describe(self, target: TargetKind) -> str:
+        """Say in words which tasks the destination is for, and how this run is narrowed.
+
+        Args:
+            target: What the run backs up.
+        """
+        parts = [] if self.lasting is None else [tasks_in_words(self.lasting, target)]
         if narrowed := narrowed_in_words(self.selection):
             parts.append(f"this run: {narrowed}")
         if self.ignored_project is not None:

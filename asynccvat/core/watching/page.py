@@ -29,7 +29,7 @@ _STYLE = """
   --paper: #f6f7f9; --sheet: #fff; --ink: #16191d; --soft: #5b6470; --line: #dfe3e8;
   --good: #14803c; --bad: #c62f2f; --good-paper: #e4f5e9; --bad-paper: #fdeaea;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --paper: #0f1216; --sheet: #171b21; --ink: #e8ebef; --soft: #9aa4b1; --line: #2a3038;
     --good: #5fd38a; --bad: #ff8a80; --good-paper: #15301f; --bad-paper: #3a1b1b;
