@@ -33,6 +33,7 @@ Verbs, each a coroutine that returns a report
     login           keep a token for later runs; logout, whoami, saved_logins, write_settings
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
+    folders         the folder of each task in a mirror
     disk_usage      the room that a destination takes, by use and task
     task_details    all that the server knows of a task
     kept            what was put aside; restore_kept, purge_kept
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from asynccvat.api.downloads import open_download as open_download
     from asynccvat.api.downloads import plan_download as plan_download
     from asynccvat.api.inventory import disk_usage as disk_usage
+    from asynccvat.api.inventory import folders as folders
     from asynccvat.api.inventory import kept as kept
     from asynccvat.api.inventory import purge_kept as purge_kept
     from asynccvat.api.inventory import restore_kept as restore_kept
@@ -196,6 +198,7 @@ _NAMES_OF = {
     "asynccvat.api.differences": ("diff",),
     "asynccvat.api.inventory": (
         "disk_usage",
+        "folders",
         "kept",
         "purge_kept",
         "restore_kept",

@@ -338,6 +338,13 @@ async def test_what_was_put_aside_is_restored_after_a_move(serve: Serving, data:
     assert (item.target_id, item.folder) == (1, "project-1/default/task1-left")
 
 
+async def test_folders_are_found_from_python(serve: Serving, data: Path) -> None:
+    assert await ac.folders(data) == {1: data / FIRST, 2: data / SECOND}
+    with pytest.raises(ConfigError, match="holds neither a mirror nor backups"):
+        await ac.folders(data.parent)
+    assert serve.server.tasks.keys() == {1, 2}
+
+
 async def test_an_upload_finds_the_files_by_the_receipts(serve: Serving, data: Path) -> None:
     file = data / FIRST / XML
     file.write_bytes(file.read_bytes() + b"\n")
