@@ -277,6 +277,8 @@ def _record(step: MirrorStep, target: TargetKind) -> dict[str, Any]:
         "folder": step.folder,
         "reason": str(step.reason),
     }
+    if isinstance(step, Move):
+        record["previous_folder"] = step.previous.folder
     detail = getattr(step, "detail", "")
     if detail or isinstance(step, Refuse) or step.reason in _EXPLAINED:
         record["detail"] = detail or EXPLANATIONS[step.reason]

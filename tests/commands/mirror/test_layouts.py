@@ -205,6 +205,7 @@ async def test_a_dry_run_shows_the_move_and_changes_nothing(serve: Serving, data
     step = plan.to_json()["steps"][0]
     assert (step["step"], step["reason"]) == ("move", "renamed")
     assert step["folder"] == "project-1/default/task1-left"
+    assert step["previous_folder"] == FIRST
     assert files(data, own=True) == before
 
 
