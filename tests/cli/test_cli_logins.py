@@ -253,7 +253,7 @@ def test_a_lost_answer_makes_no_second_token(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("login",), "no server is given. Run `asynccvat login`, use --url"),
+        (("login",), "no server is given. Give its address: asynccvat login https://cvat.ex"),
         (("login", "https://cvat.invalid"), "no credentials are given. Use --token-stdin, or --us"),
         (("login", "ftp://cvat.invalid"), "the server URL 'ftp://cvat.invalid' does not start"),
         (("login", "a.invalid", "--url", "b.invalid"), "--url names the server, too. Remove one"),
@@ -431,7 +431,7 @@ def test_a_question_that_is_ended_ends_the_command_on_a_line_of_its_own(
 @pytest.mark.usefixtures("bare_shell")
 def test_no_address_is_no_empty_option(tmp_path: Path) -> None:
     shown = on_a_terminal(tmp_path, ("login",), (("like https://cvat.example.com: ", ""),), code=2)
-    assert "Error: no address was typed. Give it, like 'asynccvat login" in shown
+    assert "Error: no server is given. Give its address: asynccvat login" in shown
 
 
 @pytest.mark.parametrize("line", ["insecure: true", "proxy: http://127.0.0.1:9"])

@@ -170,12 +170,11 @@ def _settings(shared: SharedOptions, *, token_stdin: bool) -> Settings:
     try:
         settings = shared.settings_for({}, password, saved=False)
     except NoServerError:
-        if not credentials.on_a_terminal():
-            raise
-        address = credentials.ask("Address of the CVAT server, like https://cvat.example.com: ")
+        question = "Address of the CVAT server, like https://cvat.example.com: "
+        address = credentials.ask(question) if credentials.on_a_terminal() else ""
         if not address:
-            raise asynccvat.ConfigError(
-                "no address was typed. Give it, like 'asynccvat login https://cvat.example.com'."
+            raise NoServerError(
+                "no server is given. Give its address: asynccvat login https://cvat.example.com"
             ) from None
         settings = replace(shared, url=address).settings_for({}, password, saved=False)
     for warning in settings.warnings:
