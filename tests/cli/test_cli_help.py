@@ -203,3 +203,11 @@ def test_arguments_stay_where_there_is_no_room_at_all() -> None:
 )
 def test_a_sentence_is_cut_after_its_first_clauses(text: str, line: str) -> None:
     assert panels.one_line(text, 32) == line
+
+
+def test_an_option_with_a_letter_is_explained_on_the_short_page(bare_shell: Shell) -> None:
+    text = bare_shell("report", "--help").out
+    assert "-o, --output FILE.html" in text
+    assert "Also: " not in text
+    # Of a list, `--output` has no letter, and says what other options say.
+    assert "--output" in bare_shell("list-tasks", "--help").out.partition("Also: ")[2]
