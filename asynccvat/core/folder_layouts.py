@@ -20,6 +20,7 @@ from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 ID = "id"
+TASK_ID = "task_id"
 NAME = "name"
 PROJECT = "project"
 PROJECT_ID = "project_id"
@@ -29,8 +30,9 @@ ORGANIZATION = "organization"
 FIELDS: Mapping[TargetKind, tuple[str, ...]] = {
     TargetKind.TASK: (ID, NAME, PROJECT, PROJECT_ID, SUBSET, ORGANIZATION),
     TargetKind.PROJECT: (ID, NAME, ORGANIZATION),
+    TargetKind.JOB: (ID, TASK_ID, NAME, PROJECT, PROJECT_ID, SUBSET, ORGANIZATION),
 }
-"""The fields of a layout, by what has a folder. The folders of jobs lie in those of their tasks."""
+"""The fields of a layout, by what has a folder. Names and subsets of jobs are those of tasks."""
 
 STRICT = NameRules(case_sensitive=False, normalization_sensitive=False, windows_names=False)
 """Names that fit these fit every destination, so a mirror may be copied to any disk."""
@@ -78,14 +80,8 @@ class FolderLayout:
         Raises:
             ConfigError: It has an unknown field or no `{id}`, or it makes no safe path.
         """
-        fields = FIELDS.get(target)
-        if fields is None:
-            raise ConfigError(
-                f"cannot mirror {target.plural} with --layout: their folders lie in those of their "
-                "tasks, like 'task147/job355'. Leave --layout out."
-            )
         layout = cls(text, tuple(_parts(text)))
-        problem = layout._problem(fields)
+        problem = layout._problem(FIELDS[target])
         if problem is not None:
             raise _unusable(text, problem)
         return layout
@@ -121,6 +117,31 @@ class FolderLayout:
             return f"it has more than {_MOST_PARTS} folders in each other. Leave some of them out"
         problems = (_problem_of_part(part) for part in self.parts)
         return next((problem for problem in problems if problem is not None), None)
+
+
+def check_layout(text: str, plural: str | None) -> None:
+    """Check a layout before it is known what has a folder.
+
+    Args:
+        text: The layout.
+        plural: What `--as` says. None if the destination may remember it: then a layout of jobs
+            is accepted, which have all fields.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    try:
+        FolderLayout.parse(text, TargetKind.of_plural(plural))
+    except ConfigError:
+        if plural is not None:
+            raise
+        try:
+            FolderLayout.parse(text, TargetKind.JOB)
+        except ConfigError:
+            pass
+        else:
+            return
+        raise
 
 
 def _unusable(text: str, problem: str) -> ConfigError:

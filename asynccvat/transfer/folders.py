@@ -13,6 +13,7 @@ import anyio
 
 from asynccvat.archives import ArchiveReader, StagedArchive
 from asynccvat.core.annotations.staged_counts import counting_rule
+from asynccvat.core.plans.targets import JobAsTask
 from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, format_version
 from asynccvat.core.specs import ExportSpec, RequestSpec
 from asynccvat.errors import AsyncCvatError, StoreError
@@ -94,6 +95,7 @@ def _receipt(fetched: Fetched) -> Receipt:
         version=format_version(read.members, spec.target, order.folder),
         target=spec.target,
         task_id=order.task.id,
+        of_task=order.task.task_id if isinstance(order.task, JobAsTask) else None,
         task_name=order.task.name,
         project_id=order.task.project_id,
         folder=order.folder,

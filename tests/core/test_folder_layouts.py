@@ -143,12 +143,14 @@ def test_a_layout_that_cannot_be_used_is_refused(text: str, why: str) -> None:
         FolderLayout.parse(text)
 
 
-def test_projects_have_fewer_fields_and_jobs_no_layout() -> None:
+def test_projects_have_fewer_fields_and_jobs_one_more() -> None:
     assert FolderLayout.parse("{name}-{id}", TargetKind.PROJECT).path({"id": "5"}) == "unnamed-5"
     with pytest.raises(ConfigError, match=r"The fields are {id}, {name}, {organization}"):
         FolderLayout.parse("{subset}-{id}", TargetKind.PROJECT)
-    with pytest.raises(ConfigError, match="their folders lie in those of their tasks"):
-        FolderLayout.parse("{id}", TargetKind.JOB)
+    jobs = FolderLayout.parse("{task_id}-{name}/{id}", TargetKind.JOB)
+    assert jobs.path({"id": "7", "task_id": "1", "name": "left"}) == "1-left/7"
+    with pytest.raises(ConfigError, match=r"there is no field {task_id}\. The fields"):
+        FolderLayout.parse("{task_id}-{id}")
 
 
 @given(LAYOUTS, VALUES, st.integers(1, 10**9))

@@ -28,7 +28,6 @@ from asynccvat.core.plans.removals import (
     gone_candidates,
     left_notice,
 )
-from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.records.complete_runs import check_since_last_run, since_last_run
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Remembered, Settled, Wanted, settle
@@ -208,7 +207,7 @@ async def _unlisted(
         return _Unlisted(None)  # nearly all are unlisted, and to ask for them would cost most
     gone = await in_thread(gone_candidates, listing, heads)
     not_listed = [head.task_id for head in gone]
-    found = (task_of_folder(head.folder) for head in gone)
+    found = (head.task_of_job for head in gone)
     tasks_of_jobs = {task_id for task_id in found if task_id is not None}
     absent: list[int] = []
     left: list[int] = []

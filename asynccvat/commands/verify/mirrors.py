@@ -20,7 +20,6 @@ from asynccvat.commands.verify.findings import Findings
 from asynccvat.commands.verify.journal import VerifyJournal
 from asynccvat.commands.verify.request import VerifyRequest
 from asynccvat.core.plans.repair import after_repair
-from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.plans.verify import (
     batches,
     damaged_in_selection,
@@ -115,7 +114,7 @@ class MirrorVerification:
                 "Name folders instead, like --folder project5."
             )
         if ids is not None and target is TargetKind.JOB:
-            known = {task_of_folder(head.folder) for head in all_heads.values()}
+            known = {head.task_of_job for head in all_heads.values()}
             ids = await thread(jobs_of_tasks, all_heads, ids)
         heads = await thread(select_receipts, all_heads, ids, wanted.folders)
         # A damaged receipt does not tell the task of a job, so it may be of any task.

@@ -19,7 +19,6 @@ from asynccvat.core.options.mirror import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.removals import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs
-from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
@@ -107,7 +106,7 @@ def _of_ids(
         case TargetKind.PROJECT:
             return TargetSelection(target=target, selection=Selection(project_ids=ids), ids=ids)
         case TargetKind.JOB:
-            tasks = {task_of_folder(head.folder) for head in heads} - {None}
+            tasks = {head.task_of_job for head in heads} - {None}
             selection = Selection(task_ids=sorted(task for task in tasks if task is not None))
             return TargetSelection(target=target, selection=selection, ids=ids)
 

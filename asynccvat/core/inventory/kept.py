@@ -18,7 +18,6 @@ import msgspec
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.replaced import state_of_name
-from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 _QUARANTINED = re.compile(r"(.+?)-(\d{8}T\d{6})Z(?:-[0-9]+)?", re.ASCII | re.DOTALL)
@@ -130,9 +129,9 @@ def kept_stem(head: ReceiptHead) -> str:
 
     Its folder may be renamed later. For a job it is `task147-job355`.
     """
-    if head.target is TargetKind.JOB:
-        return head.folder.replace("/", "-")
-    return f"{head.target}{head.task_id}"
+    task = head.task_of_job
+    own = f"{head.target}{head.task_id}"
+    return own if task is None else f"task{task}-{own}"
 
 
 def quarantined(name: str, folders: Mapping[str, ReceiptHead]) -> KeptItem:

@@ -14,7 +14,7 @@ from asynccvat.core.declarations import (
     Text,
     option,
 )
-from asynccvat.core.folder_layouts import FolderLayout
+from asynccvat.core.folder_layouts import check_layout
 from asynccvat.core.options.transfer import (
     BREAK_LOCK,
     DEFAULT_PREFIX,
@@ -228,7 +228,7 @@ class MirrorOptions(FetchOptions):
         check_word("state", self.state, STATES)
         check_word("type", self.type, TYPES)
         if self.layout is not None:
-            FolderLayout.parse(self.layout, TargetKind.of_plural(self.target))
+            check_layout(self.layout, self.target)
             if self.folder_prefix is not None:
                 raise ConfigError(
                     "--folder-prefix contradicts --layout. Write the prefix into the layout, like "

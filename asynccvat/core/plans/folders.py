@@ -14,12 +14,13 @@ from asynccvat.core.folder_layouts import (
     PROJECT,
     PROJECT_ID,
     SUBSET,
+    TASK_ID,
     FolderLayout,
     FolderNames,
 )
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
-from asynccvat.core.plans.targets import folder_name
+from asynccvat.core.plans.targets import JobAsTask, folder_name
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.targets import TargetKind
 
@@ -87,6 +88,7 @@ def _values(task: Task, context: FolderContext) -> dict[str, str | None]:
     if organization is None and task.organization_id is not None:
         organization = f"organization{task.organization_id}"
     return {
+        TASK_ID: str(task.task_id) if isinstance(task, JobAsTask) else None,
         NAME: task.name,
         PROJECT: None if project is None else context.projects.get(project, f"project{project}"),
         PROJECT_ID: None if project is None else str(project),

@@ -17,7 +17,7 @@ from asynccvat.core.folder_layouts import above
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.outcomes import TaskOutcome, error_record
 from asynccvat.core.plans.mirror import EXPLANATIONS, Reason, differs
-from asynccvat.core.plans.targets import shown_date, task_of_folder
+from asynccvat.core.plans.targets import shown_date
 from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
@@ -158,9 +158,7 @@ def target_of(heads: Iterable[ReceiptHead], remembered: Remembered | None) -> Ta
 
 def jobs_of_tasks(heads: Mapping[int, ReceiptHead], task_ids: Collection[int]) -> frozenset[int]:
     """Return the mirrored jobs of some tasks."""
-    return frozenset(
-        job_id for job_id, head in heads.items() if task_of_folder(head.folder) in task_ids
-    )
+    return frozenset(job_id for job_id, head in heads.items() if head.task_of_job in task_ids)
 
 
 # --- the server ------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def have_layout(prefixes: Collection[str | None]) -> bool:
 def prefix_of(head: ReceiptHead) -> str | None:
     """Return what stands before the id in a folder's name, None if a layout made the name."""
     if head.target is TargetKind.JOB:
-        return ""
+        return "" if head.folder == f"task{head.task_of_job}/job{head.task_id}" else None
     prefix = head.folder.removesuffix(str(head.task_id))
     if prefix == head.folder or "/" in prefix:
         return None

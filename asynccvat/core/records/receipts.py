@@ -59,6 +59,7 @@ class ReceiptHead(
             1 otherwise.
         target: What `task_id` is the id of.
         task_id: The task, or the target of another kind.
+        of_task: The task of a job; None in receipts of earlier versions, whose folders tell it.
         task_name: Its name, for people to read.
         project_id: Its project when it was fetched; None outside any project, and in receipts of
             earlier versions.
@@ -88,6 +89,7 @@ class ReceiptHead(
     version: int = _OF_OWN_NAMES
     target: TargetKind = TargetKind.TASK
     task_id: int
+    of_task: int | None = None
     task_name: str = ""
     project_id: int | None = None
     folder: str
@@ -113,6 +115,15 @@ class ReceiptHead(
         share(self, self.format, "format")
         share(self, self.origin, "origin")
         share(self, self.organization, "organization")
+
+    @property
+    def task_of_job(self) -> int | None:
+        """The task of a job, None for anything else. Without a layout, the folder tells it, too."""
+        if self.target is not TargetKind.JOB or self.of_task is not None:
+            return self.of_task
+        task, slash, _ = self.folder.partition("/")
+        digits = task.removeprefix("task")
+        return int(digits) if slash and digits.isdecimal() else None
 
     def may_be_made_as(self, spec: ExportSpec) -> bool:
         """Whether it was made with this images setting and a format that the spec can mean."""

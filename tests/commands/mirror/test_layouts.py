@@ -297,13 +297,30 @@ async def test_projects_are_named_by_a_layout(data: Path) -> None:
         assert sorted(path.name for path in (data / "personal").iterdir()) == ["Street-1"]
 
 
-async def test_jobs_have_no_layout(data: Path) -> None:
-    with pytest.raises(ConfigError, match="their folders lie in those of their tasks"):
-        replace(QUICK, target="jobs", layout="{id}")
-    async with serving(1) as serve:
-        await mirrored(serve, data, replace(QUICK, target="jobs"))
-        with pytest.raises(ConfigError, match="their folders lie in those of their tasks"):
-            await ac.mirror(serve.client, data, options=replace(LAYOUT, change=True))
+async def test_jobs_are_named_by_a_layout_and_found_by_their_tasks(data: Path) -> None:
+    options = replace(QUICK, target="jobs", layout="{project}/{subset}/{task_id}-{name}/job{id}")
+    async with serving(2) as serve:
+        await mirrored(serve, data, options)
+        assert places(data) == {
+            1: "project-1/default/1-street-00001/job1",
+            2: "project-1/default/2-street-00002/job2",
+        }
+        assert (await ac.verify(data, [2])).tasks == 1
+        (data / places(data)[1] / XML).write_text("mine")
+        serve.server.edit_task(1)
+        serve.server.world.change_task(1, name="left", subset="Train")
+        assert actions(await mirrored(serve, data))[1] == ("fetched", "changed")
+        assert places(data)[1] == "project-1/Train/1-left/job1"
+        assert around(data) == set()
+        (item,) = await ac.kept(data)
+        assert item.name.startswith("kept/task1-job1-")
+        assert item.folder == places(data)[1]
+        serve.server.delete_task(2)
+        report = await mirrored(serve, data, replace(QUICK, prune=True, max_delete=1))
+        assert actions(report)[2] == ("removed", "gone")
+        (data / ".asynccvat/destination.json").unlink()
+        with pytest.raises(ConfigError, match="Give its --layout once more"):
+            await ac.mirror(serve.client, data, options=replace(QUICK, everything=True))
 
 
 @pytest.mark.usefixtures("serve")

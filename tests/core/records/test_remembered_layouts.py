@@ -63,6 +63,16 @@ def test_a_layout_that_does_not_fit_the_targets_is_refused() -> None:
         settled(Remembered(target="projects"), bound=False, layout="{subset}{id}")
 
 
+def test_a_layout_of_jobs_is_accepted_where_jobs_are_remembered() -> None:
+    jobs = Remembered(format="COCO 1.0", images=False, target="jobs")
+    changed = settled(jobs, layout="{task_id}/{id}", change=True)
+    assert changed.remembered.layout == "{task_id}/{id}"
+    with pytest.raises(ConfigError, match=r"there is no field {task_id}"):
+        settled(PLAIN, layout="{task_id}/{id}", change=True)
+    with pytest.raises(ConfigError, match=r"there is no field {task_id}"):
+        MirrorOptions(layout="{task_id}/{id}", target="tasks")
+
+
 def heads(*folders: str) -> list[ReceiptHead]:
     return [receipt_of(one, (), folder=folder).head for one, folder in enumerate(folders, 1)]
 
@@ -90,6 +100,9 @@ def test_receipts_tell_that_a_layout_was_lost(
         assert (again.layout, again.folder_prefix) == (NAMES, None)
 
 
-def test_receipts_of_jobs_tell_of_no_layout() -> None:
-    job = receipt_of(5, (), folder="task1/job5", target=TargetKind.JOB).head
-    assert from_receipts([job]) == Remembered(format="COCO 1.0", images=True, target="jobs")
+@pytest.mark.parametrize(("folder", "layout"), [("task1/job5", None), ("task1/left-job5", "")])
+def test_receipts_of_jobs_tell_that_one_was_lost(folder: str, layout: str | None) -> None:
+    job = receipt_of(5, (), folder=folder, target=TargetKind.JOB, of_task=1).head
+    assert from_receipts([job]) == Remembered(
+        format="COCO 1.0", images=True, target="jobs", layout=layout
+    )
