@@ -18,6 +18,8 @@ async def noted(
     work: Callable[[], Awaitable[AsyncCvatError | None]],
     run: Run,
     report: ReportBuilder,
+    *,
+    only: str,
 ) -> AsyncCvatError | None:
     """Do a run's work, and note its begin and its end.
 
@@ -28,8 +30,9 @@ async def noted(
         work: Returns the error that stopped it early, if any did.
         run: The run, for its plan.
         report: What runs, and the outcomes so far.
+        only: The part of the destination that the run is about, in words; "" for all.
     """
-    begun = LastRun(verb=report.verb, began_at=_now())
+    begun = LastRun(verb=report.verb, began_at=_now(), only=only)
     with contextlib.suppress(StoreError):
         await note.write(begun)
     stopped_by: AsyncCvatError | None = None

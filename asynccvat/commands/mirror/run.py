@@ -132,7 +132,7 @@ class MirrorRun:
         if self._is_repair:
             return await self._plan_and_fetch(store, settled, run, report)
         work = partial(self._plan_and_fetch, store, settled, run, report)
-        return await noted(store.last_run, work, run, report)
+        return await noted(store.last_run, work, run, report, only=settled.only)
 
     async def _plan_and_fetch(
         self, store: MirrorStore, settled: Settled, run: Run, report: ReportBuilder

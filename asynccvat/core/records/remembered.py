@@ -34,6 +34,7 @@ from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec
 from asynccvat.core.targets import TargetKind
+from asynccvat.core.texts import first_few
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 
@@ -178,6 +179,14 @@ class Settled:
     def is_recent(self) -> bool:
         """Whether this run looks only at what changed since the last complete one."""
         return self.options.since_last_run and self.selection.updated_since is not None
+
+    @property
+    def only(self) -> str:
+        """The part of the destination that this run is about, in words; "" for all."""
+        if self.options.target_ids is not None:
+            return f"{self.spec.target.plural} {first_few(sorted(self.options.target_ids))}"
+        # What changed since the last complete run is all that has to be looked at.
+        return "" if self.is_recent else narrowed_in_words(self.selection)
 
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
