@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from asynccvat.aio.list_warnings import lists_may_be_empty
 from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
@@ -93,7 +94,9 @@ async def prepare(
         ids=options.target_ids,
         also=settled.also,
     )
-    listing, heads, states = await _read_both(client, store, wanted, settled)
+    # Mostly nothing changed since the last run, and that needs no explanation.
+    with lists_may_be_empty(expected=settled.is_recent):
+        listing, heads, states = await _read_both(client, store, wanted, settled)
     description = describe_mirror(store, settled)
     emit(DestinationSettled(description))
     emit(ListingRead(len(listing.tasks), listing.complete))
