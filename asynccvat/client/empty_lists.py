@@ -9,7 +9,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from asynccvat.aio.list_warnings import may_be_empty, warn
+from asynccvat.aio.list_warnings import warn
 from asynccvat.core.decoding import ListPage, PageDecoder
 from asynccvat.core.models import Job, Task
 from asynccvat.core.selections.empty import explain, other_conditions, text_conditions
@@ -36,8 +36,6 @@ async def warn_of_none(
         selection: The selection, which holds nothing.
         decoder: Decodes a page of the list.
     """
-    if may_be_empty():
-        return
     others = other_conditions(selection)
     if isinstance(selection, JobSelection) and selection.task_name is not None:
         # Older servers do not show the name of a job's task. The list of tasks does.

@@ -22,6 +22,7 @@ class ListCheck(Generic[ItemT]):
 
     Attributes:
         what: What the entries are, as in the path of the list.
+        unfit: How many entries have another name than is wanted, as far as the server cannot tell.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class ListCheck(Generic[ItemT]):
         fits: Callable[[ItemT], bool] | None = None,
     ) -> None:
         self.what = what
+        self.unfit = 0
         self._may_hold = may_hold
         self._fits = fits
         self._unreadable: list[UnreadableEntry] = []
@@ -40,9 +42,12 @@ class ListCheck(Generic[ItemT]):
     def holds(self, entry: ItemT) -> bool:
         """Whether an entry was asked for."""
         self._read += 1
-        if self._may_hold(entry):
-            return self._fits is None or self._fits(entry)
-        self._others += 1
+        if not self._may_hold(entry):
+            self._others += 1
+            return False
+        if self._fits is None or self._fits(entry):
+            return True
+        self.unfit += 1
         return False
 
     @property

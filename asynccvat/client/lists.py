@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from asynccvat.aio.list_warnings import may_be_empty, warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.empty_lists import warn_of_none
 from asynccvat.client.list_checks import ListCheck
@@ -27,6 +28,7 @@ from asynccvat.core.decoding import (
 from asynccvat.core.models import Format, Formats, Job, Project, Task, TaskListing
 from asynccvat.core.numbers import whole
 from asynccvat.core.requests import ServerRequest
+from asynccvat.core.selections.empty import all_excluded
 from asynccvat.core.selections.id_lists import required
 from asynccvat.core.selections.matching import (
     job_check,
@@ -118,7 +120,7 @@ class Lists:
         projects = {task.project_id for task in listing.tasks}
         await self.check_projects(selection.project_ids, projects)
         if not projects and not listing.unreadable:
-            await warn_of_none(self._http, "tasks", selection, _TASKS)
+            await self._explain_none(heed, selection, _TASKS)
         return listing
 
     async def newest_tasks(
@@ -136,7 +138,7 @@ class Lists:
             found = [task async for task in tasks]
         await self.check_projects(selection.project_ids, {task.project_id for task in found})
         if not found and not heed.unreadable:
-            await warn_of_none(self._http, "tasks", selection, _TASKS)
+            await self._explain_none(heed, selection, _TASKS)
         return TaskListing(
             tasks=tuple(found),
             read_at=self._http.server_date,
@@ -189,7 +191,7 @@ class Lists:
         heed.pass_over(unreadable)
         heed.warn()
         if not found and not unreadable:
-            await warn_of_none(self._http, heed.what, selection, decoder)
+            await self._explain_none(heed, selection, decoder)
         return Listing(
             items=tuple(found[key] for key in sorted(found)[: selection.limit]),
             read_at=max((one.read_at for one in listings if one.read_at is not None), default=None),
@@ -224,7 +226,7 @@ class Lists:
                 yield task
         await self.check_projects(selection.project_ids, projects)
         if not projects:
-            await warn_of_none(self._http, "tasks", selection, _TASKS)
+            await self._explain_none(heed, selection, _TASKS)
 
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """Yield the jobs of a selection while their list is read."""
@@ -237,7 +239,7 @@ class Lists:
                 yield job
         await self.check_projects(selection.project_ids, projects)
         if not projects:
-            await warn_of_none(self._http, "jobs", selection, _JOBS)
+            await self._explain_none(heed, selection, _JOBS)
 
     async def each_project(
         self, selection: ProjectSelection, page_size: int
@@ -251,7 +253,7 @@ class Lists:
                 none = False
                 yield project
         if none:
-            await warn_of_none(self._http, "projects", selection, _PROJECTS)
+            await self._explain_none(heed, selection, _PROJECTS)
 
     async def _each(
         self,
@@ -279,6 +281,20 @@ class Lists:
                 if left == 0:
                     break
         heed.warn()
+
+    async def _explain_none(
+        self,
+        heed: ListCheck[Any],
+        selection: Selection | ProjectSelection | JobSelection,
+        decoder: PageDecoder[Any],
+    ) -> None:
+        """Warn of why a list holds nothing of a selection, if that can be known."""
+        if may_be_empty():
+            return
+        if heed.unfit and selection.exclude and not selection.patterns():
+            warn(all_excluded(heed.what, heed.unfit, selection.exclude))
+        else:
+            await warn_of_none(self._http, heed.what, selection, decoder)
 
     async def check_projects(
         self, project_ids: Sequence[int] | None, seen: Collection[int | None]
