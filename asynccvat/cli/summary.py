@@ -80,7 +80,7 @@ def write_summary(
         moved = f"{number_of_bytes(report.transferred)} {'sent' if uploads else 'received'}, "
     output.sentence(_counts(report, place, noun, moved))
     if progress is not None and report.seconds >= _SHORT_RUN:
-        for line in _times(progress):
+        for line in _times(progress, words):
             output.sentence(line)
     if report.new_ids_file is not None:
         output.sentence(_new_ids(report.outcomes, report.new_ids_file))
@@ -137,7 +137,7 @@ def _result(outcome: TaskOutcome) -> str:
 # --- what the time went to ------------------------------------------------------------------------
 
 
-def _times(progress: RunProgress) -> Iterator[str]:
+def _times(progress: RunProgress, words: VerbWords) -> Iterator[str]:
     """Yield what the time went to, and the slowest tasks."""
     from asynccvat.progress import cause_in_words  # noqa: PLC0415 - `--help` stays light
 
@@ -154,13 +154,13 @@ def _times(progress: RunProgress) -> Iterator[str]:
     if slow:
         yield "Slowest:"
     for one in slow:
-        yield f"  {_slow(one, whole)}"
+        yield f"  {_slow(one, whole, words.stage_word(one.stage))}"
 
 
-def _slow(one: SlowTask, whole: float) -> str:
+def _slow(one: SlowTask, whole: float, stage: str) -> str:
     """Return how long a slow task took, its share of the time, and what took most of it."""
     name = f" {printable(one.name)!r}" if one.name else ""
-    how_long = f"{span(one.seconds)}, {one.seconds / whole:.0%}, mostly {one.stage}"
+    how_long = f"{span(one.seconds)}, {one.seconds / whole:.0%}, mostly {stage}"
     return f"{how_long}: {one.target} {one.task_id}{name}"
 
 
