@@ -50,6 +50,18 @@ def test_a_task_that_fails_is_named_and_ends_with_code_1(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("mirrored")
+def test_tasks_that_fail_alike_are_one_line(shell: Shell) -> None:
+    for path in Path("raw").glob("task*/frames.json"):
+        path.unlink()
+    ended = shell("convert", "raw", "--to", "coco", "--out", "coco")
+    assert ended.code == 1
+    assert ended.err.splitlines()[0] == (
+        "tasks 1, 2: cannot convert the task exactly: frames.json is missing, so mirror it again "
+        "without --no-frames. Export it from the server instead."
+    )
+
+
+@pytest.mark.usefixtures("mirrored")
 def test_a_format_that_only_the_server_writes_is_refused(shell: Shell) -> None:
     ended = shell("convert", "raw", "--to", "mot", "--out", "mot")
     assert ended.code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from asynccvat.cli.common_options import option
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, number_of_bytes, printable
+from asynccvat.core.texts import first_few
 
 if TYPE_CHECKING:
     from asynccvat.models import ConversionReport, TaskConversion
@@ -105,23 +107,29 @@ def convert(
 
 
 class _Progress:
-    """Says what failed at once, and how far it is now and then."""
+    """Says how far it is, now and then."""
 
     def __init__(self) -> None:
         self._done = 0
         self._said = time.monotonic()
 
     def count(self, one: TaskConversion, total: int) -> None:
+        del one
         self._done += 1
-        if one.why is not None:
-            output.remark(f"task {one.task_id}: {printable(one.why)}")
         now = time.monotonic()
         if now - self._said >= _BETWEEN_REMARKS and self._done < total:
             self._said = now
-            output.remark(f"{self._done:,} of {counted(total, 'task')} converted")
+            output.remark(f"{self._done:,} of {counted(total, 'task')}")
 
 
 def _summarize(report: ConversionReport) -> None:
+    """Say what failed, grouped by the reason, and how much there is."""
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for one in report.failed:
+        groups[one.why or ""].append(one.task_id)
+    for why, tasks in groups.items():
+        noun = "task" if len(tasks) == 1 else "tasks"
+        output.remark(f"{noun} {first_few(tasks)}: {printable(why)}")
     counts = report.counts
     size = number_of_bytes(sum(one.bytes for one in report.tasks))
     parts = [f"{counted(counts['converted'], 'task')} converted"]

@@ -116,7 +116,7 @@ def _place(shape: Place, frame: Frame) -> dict[str, Any]:
         xs, ys = points[::2], points[1::2]
         area = polygon_area(points, frame.width, frame.height)
         return _described([points], float(area), _box([min(xs), min(ys), max(xs), max(ys)]))
-    mask = _mask(shape, frame)
+    mask = mask_of(shape, frame)
     segmentation = {"counts": mask.counts, "size": [frame.height, frame.width]}
     return {
         "segmentation": segmentation,
@@ -126,7 +126,12 @@ def _place(shape: Place, frame: Frame) -> dict[str, Any]:
     }
 
 
-def _mask(shape: Place, frame: Frame) -> CocoMask:
+def mask_of(shape: Place, frame: Frame) -> CocoMask:
+    """Return the pixels of a mask or an ellipse.
+
+    Raises:
+        InexactConversionError: They are not known.
+    """
     width, height = frame.width, frame.height
     try:
         if shape.type == "mask":

@@ -1,6 +1,7 @@
-"""Write the file of "Datumaro 1.0": rectangles and polygons, by image.
+"""Write the file of "Datumaro 1.0": annotations by image.
 
-How CVAT writes other annotations is not recorded. Source: a recording of CVAT 2.54.
+How CVAT writes ellipses, cuboids and skeletons is not known. Source: a recording of CVAT 2.54 for
+rectangles and polygons, `plugins/data_formats/datumaro/exporter.py` of Datumaro for the rest.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from asynccvat.core.convert.coco import image_name
-from asynccvat.core.convert.frames import AnnotatedFrame, annotated_frames
+from asynccvat.core.convert.coco import image_name, mask_of
+from asynccvat.core.convert.frames import AnnotatedFrame, Frame, annotated_frames
 from asynccvat.core.convert.items import Items, rounded, rounded_box
-from asynccvat.core.convert.task_json import TaskJson, inexact
+from asynccvat.core.convert.masks import packed_counts
+from asynccvat.core.convert.task_json import Tag, TaskJson, inexact
 from asynccvat.core.convert.xml_texts import Place, chunks
 
 _json = msgspec.json.Encoder().encode
@@ -65,12 +67,23 @@ def _items(source: TaskJson, items: Items) -> Iterator[str]:
 
 
 def _annotations(one: AnnotatedFrame, items: Items) -> list[dict[str, Any]]:
-    if one.tags:
-        raise inexact("no recording shows how CVAT writes tags to Datumaro")
-    return [_annotation(shape, items) for shape in one.shapes]
+    return [
+        *(_tag(tag, items) for tag in one.tags),
+        *(_annotation(shape, one.frame, items) for shape in one.shapes),
+    ]
 
 
-def _annotation(shape: Place, items: Items) -> dict[str, Any]:
+def _tag(tag: Tag, items: Items) -> dict[str, Any]:
+    return {
+        "id": 0,
+        "type": "label",
+        "attributes": items.values(tag),
+        "group": tag.group or 0,
+        "label_id": items.label_index[tag.label_id],
+    }
+
+
+def _annotation(shape: Place, frame: Frame, items: Items) -> dict[str, Any]:
     common = {
         "id": 0,
         "type": "bbox" if shape.type == "rectangle" else shape.type,
@@ -82,6 +95,12 @@ def _annotation(shape: Place, items: Items) -> dict[str, Any]:
     if shape.type == "rectangle":
         left, top, right, bottom = rounded_box(shape.points)
         return {**common, "bbox": [left, top, right - left, bottom - top]}
-    if shape.type == "polygon":
+    if shape.type in ("polygon", "polyline"):
         return {**common, "points": rounded(shape.points)}
-    raise inexact(f"no recording shows how CVAT writes a {shape.type} to Datumaro")
+    if shape.type == "points":
+        visible = [2] * (len(shape.points) // 2)
+        return {**common, "points": rounded(shape.points), "visibility": visible}
+    if shape.type == "mask":
+        counts = packed_counts(mask_of(shape, frame).counts)
+        return {**common, "rle": {"counts": counts, "size": [frame.height, frame.width]}}
+    raise inexact(f"no recording shows how CVAT writes the type {shape.type!r} to Datumaro")

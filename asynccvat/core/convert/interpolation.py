@@ -91,7 +91,9 @@ def _followed(track: Track, frame_count: int) -> Iterator[_Followed]:
     attributes: tuple[AttributeValue, ...] = ()
     for shape in sorted(track.shapes, key=lambda shape: shape.frame):
         if shape.type not in _FOLLOWED:
-            raise inexact(f"a track is a {shape.type}, and no recording shows how CVAT follows it")
+            raise inexact(
+                f"a track has the type {shape.type!r}, and no recording shows how CVAT follows it"
+            )
         if before is not None:
             if shape.frame == before.frame:
                 raise inexact(f"a track has two keyframes on frame {shape.frame}")
@@ -112,7 +114,7 @@ def _followed(track: Track, frame_count: int) -> Iterator[_Followed]:
 def _between(here: Keyframe, there: Keyframe, last: int) -> Iterator[tuple[int, Keyframe]]:
     """Yield the shape on each frame between two keyframes, up to a last frame (exclusive)."""
     if here.type != there.type:
-        raise inexact(f"a track changes from a {here.type} to a {there.type}")
+        raise inexact(f"a track changes its type from {here.type!r} to {there.type!r}")
     frames = range(here.frame + 1, last)
     if here.type in _LINES:
         yield from _along_lines(here, there, frames)
@@ -127,7 +129,7 @@ def _straight(
     here: Keyframe, there: Keyframe, frames: Sequence[int]
 ) -> Iterator[tuple[int, Keyframe]]:
     if len(here.points) != len(there.points):
-        raise inexact(f"a {here.type} of a track changes its number of points")
+        raise inexact(f"a track of the type {here.type!r} changes its number of points")
     moves = [b - a for a, b in zip(here.points, there.points, strict=True)]
     turn = _turn(here.rotation, there.rotation)
     for frame in frames:
@@ -153,7 +155,7 @@ def _along_lines(
     try:
         morph = Morph(_corners(here, is_closed), _corners(there, is_closed))
     except ZeroDivisionError:
-        raise inexact(f"a {here.type} of a track has no length") from None
+        raise inexact(f"a track of the type {here.type!r} has a keyframe without length") from None
     for frame in frames:
         corners = morph.at((frame - here.frame) / (there.frame - here.frame))
         if is_closed:

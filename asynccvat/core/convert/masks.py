@@ -99,6 +99,24 @@ def _box(bits: Bits) -> tuple[float, float, float, float]:
     )
 
 
+def packed_counts(counts: Sequence[int]) -> str:
+    """Pack the counts of a mask into a string, as `rleToString` of pycocotools does.
+
+    From the fourth count on, the difference to the one before the last is packed. Each character
+    holds five bits, and says whether more follow.
+    """
+    found = []
+    for place, count in enumerate(counts):
+        left = count - counts[place - 2] if place > 2 else count
+        is_more = True
+        while is_more:
+            bits = left & 0x1F
+            left >>= 5
+            is_more = left != (-1 if bits & 0x10 else 0)
+            found.append(chr(48 + bits + (0x20 if is_more else 0)))
+    return "".join(found)
+
+
 def polygon_area(points: Sequence[float], width: int, height: int) -> int:
     """Return how many pixels of an image a polygon covers, as pycocotools counts them.
 

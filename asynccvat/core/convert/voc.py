@@ -1,8 +1,8 @@
 """Write the files of "PASCAL VOC 1.1": rectangles of each image.
 
-Polygons, lines and points are left out, as CVAT does. Masks and tags would need files that no
-recording shows. Source: a recording of CVAT 2.54, and `plugins/data_formats/voc/exporter.py` of
-Datumaro.
+Tags are lists of images for each label. Polygons, lines and points are left out, as CVAT does.
+Source: a recording of CVAT 2.54 for rectangles, `plugins/data_formats/voc/exporter.py` of Datumaro
+for tags.
 """
 
 from __future__ import annotations
@@ -39,25 +39,29 @@ def voc_files(source: TaskJson) -> Iterator[ConvertedFile]:
     names = "".join(f"{name}:::\n" for name in items.label_names)
     yield small_file("labelmap.txt", head + names)
     images = []
+    tagged: dict[str, set[str]] = {}
     for one in annotated_frames(source, skeletons=True):
         name = splitext(one.frame.name)[0]
         images.append(f"{name}\n")
+        if one.tags:
+            tagged[name] = {items.label_names[items.label_index[tag.label_id]] for tag in one.tags}
         boxes = _boxes(one)
         if boxes:
             text = "".join(_annotation(boxes, one.frame, image_name(source, one.frame), items))
             yield small_file(f"Annotations/{name}.xml", text)
     yield small_file(f"ImageSets/Main/{source.subset}.txt", "".join(images))
+    for label in ("background", *items.label_names) if tagged else ():
+        lines = (f"{name} {1 if label in labels else -1: d}\n" for name, labels in tagged.items())
+        yield small_file(f"ImageSets/Main/{label}_{source.subset}.txt", "".join(lines))
 
 
 def _boxes(one: AnnotatedFrame) -> list[Place]:
-    if one.tags:
-        raise inexact("no recording shows how CVAT writes tags to VOC")
     found: list[Place] = []
     for shape in one.shapes:
         if shape.type == "rectangle":
             found.append(shape)
         elif shape.type not in _LEFT_OUT:
-            raise inexact(f"no recording shows how CVAT writes a {shape.type} to VOC")
+            raise inexact(f"no recording shows how CVAT writes the type {shape.type!r} to VOC")
     return found
 
 

@@ -53,15 +53,15 @@ def test_frames_before_the_track_and_past_the_task_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("keyframes", "why"),
     [
-        ([keyframe(0, "mask", [0, 4, 0, 0, 1, 1])], "a track is a mask"),
-        ([keyframe(0, "skeleton", [])], "a track is a skeleton"),
+        ([keyframe(0, "mask", [0, 4, 0, 0, 1, 1])], "a track has the type 'mask'"),
+        ([keyframe(0, "skeleton", [])], "a track has the type 'skeleton'"),
         (
             [keyframe(0, "points", [1, 2]), keyframe(0, "points", [1, 2])],
             "two keyframes on frame 0",
         ),
         (
             [keyframe(0, "points", [1, 2]), keyframe(2, "polyline", [1, 2, 3, 4])],
-            "changes from a points to a polyline",
+            "changes its type from 'points' to 'polyline'",
         ),
         (
             [keyframe(0, "rectangle", [1, 2, 3, 4]), keyframe(2, "rectangle", [1, 2])],
@@ -72,7 +72,7 @@ def test_frames_before_the_track_and_past_the_task_are_left_out() -> None:
                 keyframe(0, "polygon", [1, 1, 1, 1, 1, 1]),
                 keyframe(2, "polygon", [1, 2, 3, 4, 5, 7]),
             ],
-            "a polygon of a track has no length",
+            "a keyframe without length",
         ),
     ],
 )

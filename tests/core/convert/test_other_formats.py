@@ -190,6 +190,10 @@ def make_mask(raw: dict[str, Any]) -> None:
     raw["annotations"]["shapes"][0]["type"] = "mask"
 
 
+def make_ellipse(raw: dict[str, Any]) -> None:
+    raw["annotations"]["shapes"][0]["type"] = "ellipse"
+
+
 def reserve_subset(raw: dict[str, Any]) -> None:
     raw["task"]["subset"] = "names"
 
@@ -199,11 +203,9 @@ def reserve_subset(raw: dict[str, Any]) -> None:
     [
         (rename_attribute, "PASCAL VOC 1.1", "of its own for the attribute 'truncated'"),
         (rename_label, "PASCAL VOC 1.1", "a label 'background' of its own"),
-        (add_tag, "PASCAL VOC 1.1", "writes tags to VOC"),
-        (make_mask, "PASCAL VOC 1.1", "writes a mask to VOC"),
+        (make_mask, "PASCAL VOC 1.1", "writes the type 'mask' to VOC"),
         (add_skeleton, "Datumaro 1.0", "a label of a skeleton"),
-        (add_tag, "Datumaro 1.0", "writes tags to Datumaro"),
-        (make_mask, "Datumaro 1.0", "writes a mask to Datumaro"),
+        (make_ellipse, "Datumaro 1.0", "writes the type 'ellipse' to Datumaro"),
         (reserve_subset, "YOLO 1.1", "of its own for the subset 'names'"),
     ],
 )
@@ -212,6 +214,51 @@ def test_what_is_not_recorded_is_refused(alter: Any, format_name: str, why: str)
     alter(raw)
     with pytest.raises(InexactConversionError, match=re.escape(why)):
         converted(raw, format_name)
+
+
+def test_tags_are_lists_of_images_in_voc() -> None:
+    raw = small_task("val")
+    add_tag(raw)
+    found = converted(raw, "PASCAL VOC 1.1")
+    lists = {path: text for path, text in found.items() if path.startswith("ImageSets/Main/")}
+    assert lists == {
+        "ImageSets/Main/val.txt": b"a/one.v2\nb\n",
+        "ImageSets/Main/background_val.txt": b"a/one.v2 -1\n",
+        "ImageSets/Main/car_val.txt": b"a/one.v2  1\n",
+        "ImageSets/Main/person_val.txt": b"a/one.v2 -1\n",
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ({"type": "polyline", "points": [1, 2, 3, 4]}, {"points": [1, 2, 3, 4]}),
+        (
+            {"type": "points", "points": [1, 2, 3, 4]},
+            {"points": [1, 2, 3, 4], "visibility": [2, 2]},
+        ),
+        (
+            # Two rows of two pixels, of which three are covered.
+            {"type": "mask", "points": [1, 3, 0, 0, 1, 1]},
+            {"rle": {"counts": "11R31hZc0", "size": [100, 200]}},
+        ),
+    ],
+)
+def test_datumaro_has_lines_points_and_masks(shape: dict[str, Any], wanted: dict[str, Any]) -> None:
+    (content,) = converted(small_task(**shape), "Datumaro 1.0").values()
+    (found,) = json.loads(content)["items"][0]["annotations"]
+    assert found["type"] == shape["type"]
+    assert {name: found[name] for name in wanted} == wanted
+
+
+def test_datumaro_has_tags_before_shapes() -> None:
+    raw = small_task()
+    add_tag(raw)
+    raw["annotations"]["tags"][0]["group"] = 3
+    (content,) = converted(raw, "Datumaro 1.0").values()
+    tag, box = json.loads(content)["items"][0]["annotations"]
+    assert (tag["type"], tag["label_id"], tag["group"], box["type"]) == ("label", 0, 3, "bbox")
+    assert tag["attributes"] == {"parked": False, "make": ""}
 
 
 def test_polygons_are_left_out_of_voc() -> None:
