@@ -34,6 +34,7 @@ Verbs, each a coroutine that returns a report
     convert         make what the server would export of a mirror as JSON, offline
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
+    folders         the folder of each task in a mirror
     disk_usage      the room that a destination takes, by use and task
     task_details    all that the server knows of a task
     kept            what was put aside; restore_kept, purge_kept
@@ -56,7 +57,8 @@ What is asked for, and what comes back
     ArchiveLimits   bounds on archives
     RunReport       TaskOutcome for each task, with its Action
     VerifyReport    what a verification found
-    RunRecorder     records events for a page of HTML; report_page makes it of a log
+    RunRecorder     records events for a page of HTML; report_page makes it of a log,
+                    and report_data its figures
     StepPlan, StepReport, RunFile, RunFileReport
                     of run files
 
@@ -108,6 +110,7 @@ if TYPE_CHECKING:
     from asynccvat.api.downloads import open_download as open_download
     from asynccvat.api.downloads import plan_download as plan_download
     from asynccvat.api.inventory import disk_usage as disk_usage
+    from asynccvat.api.inventory import folders as folders
     from asynccvat.api.inventory import kept as kept
     from asynccvat.api.inventory import purge_kept as purge_kept
     from asynccvat.api.inventory import restore_kept as restore_kept
@@ -176,6 +179,7 @@ if TYPE_CHECKING:
     from asynccvat.errors import TransportError as TransportError
     from asynccvat.events import Event as Event
     from asynccvat.reports import RunRecorder as RunRecorder
+    from asynccvat.reports import report_data as report_data
     from asynccvat.reports import report_page as report_page
     from asynccvat.runfiles import RunFile as RunFile
     from asynccvat.runfiles import RunFileReport as RunFileReport
@@ -197,6 +201,7 @@ _NAMES_OF = {
     "asynccvat.api.differences": ("diff",),
     "asynccvat.api.inventory": (
         "disk_usage",
+        "folders",
         "kept",
         "purge_kept",
         "restore_kept",
@@ -263,7 +268,7 @@ _NAMES_OF = {
         "TransportError",
     ),
     "asynccvat.events": ("Event",),
-    "asynccvat.reports": ("RunRecorder", "report_page"),
+    "asynccvat.reports": ("RunRecorder", "report_data", "report_page"),
     "asynccvat.runfiles": (
         "RunFile",
         "RunFileReport",

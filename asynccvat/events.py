@@ -58,11 +58,13 @@ class RunStarted:
     """The run begins. At most `transfers` archives are read, or files sent, at once.
 
     Together they take `bandwidth` bytes a second at most; None is no limit.
+    `verb` is the function that it is a run of, such as `mirror` or `export_to_cloud`.
     """
 
     transfers: int
     target: TargetKind = TargetKind.TASK
     bandwidth: int | None = None
+    verb: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+CTRL_C, CTRL_D = "\x03", "\x04"
+
 
 def on_a_terminal(
-    directory: Path, arguments: tuple[str, ...], answers: tuple[tuple[str, str], ...]
+    directory: Path,
+    arguments: tuple[str, ...],
+    answers: tuple[tuple[str, str], ...],
+    *,
+    code: int = 0,
 ) -> str:
-    """Run a command on a terminal, answer its questions, and return what it showed."""
+    """Run a command on a terminal, answer its questions, and return what it showed.
+
+    Args:
+        directory: The working directory.
+        arguments: The command's arguments.
+        answers: Parts of its questions, each with what is typed then: text, which Enter follows, or
+            `CTRL_C` or `CTRL_D`.
+        code: The exit code that is expected.
+    """
     outer, inner = pty.openpty()
     command = subprocess.Popen(
         [sys.executable, "-m", "asynccvat", *arguments],
@@ -28,7 +43,10 @@ def on_a_terminal(
         while question not in shown[seen:]:
             shown += os.read(outer, 1 << 16).decode()
         seen = len(shown)
-        os.write(outer, f"{answer}\n".encode())
+        if answer == CTRL_C:  # the terminal is not the command's own, and sends no signal
+            command.send_signal(signal.SIGINT)
+        else:
+            os.write(outer, (answer if answer == CTRL_D else f"{answer}\n").encode())
     while True:
         try:
             piece = os.read(outer, 1 << 16)
@@ -36,5 +54,5 @@ def on_a_terminal(
             break
         shown += piece.decode()
     os.close(outer)
-    assert command.wait(timeout=60) == 0, shown
+    assert command.wait(timeout=60) == code, shown
     return shown

@@ -24,6 +24,23 @@ class _Receiver:
 
 _receiver: ContextVar[_Receiver | None] = ContextVar("_receiver", default=None)
 
+_may_be_empty: ContextVar[bool] = ContextVar("_may_be_empty", default=False)
+
+
+@contextmanager
+def lists_may_be_empty(*, expected: bool) -> Iterator[None]:
+    """Let no empty list be explained while a block runs, if that is what is expected."""
+    token = _may_be_empty.set(expected)
+    try:
+        yield
+    finally:
+        _may_be_empty.reset(token)
+
+
+def may_be_empty() -> bool:
+    """Whether empty lists are expected here, so that none has to be explained."""
+    return _may_be_empty.get()
+
 
 @contextmanager
 def warnings_to(warn: Callable[[str], None]) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Look at a destination without a server: `status`, `disk_usage`, and `kept` with its changes.
+"""Look at a destination without a server: `status`, `folders`, `disk_usage`, `kept`, its changes.
 
 `commands.inventory` does the work. `differences` asks the server.
 """
@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from asynccvat.api.arguments import PathText, checked_path
 from asynccvat.commands.inventory import kept as put_aside
+from asynccvat.commands.inventory.folders import read_folders
 from asynccvat.commands.inventory.status import read_status
 from asynccvat.commands.inventory.usage import read_usage
 from asynccvat.core.inventory.kept import KeptItem, KeptKind, RestoredItem
@@ -27,6 +29,19 @@ async def status(dest: PathText) -> DestinationStatus:
         StoreError: It cannot be read.
     """
     return await read_status(checked_path(dest))
+
+
+async def folders(dest: PathText) -> dict[int, Path]:
+    """Return the folder of each task of a mirror, by its id, without a server.
+
+    They are those that the receipts name, whatever the layout is. In a mirror of projects or jobs,
+    the ids are those of projects or jobs. Tasks whose receipts cannot be read are left out.
+
+    Raises:
+        ConfigError: It is no mirror, or a newer asynccvat wrote it.
+        StoreError: It cannot be read.
+    """
+    return await read_folders(checked_path(dest))
 
 
 async def disk_usage(dest: PathText) -> DiskUsage:

@@ -14,6 +14,7 @@ from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.restore import RestorePlan
 from asynccvat.core.plans.upload import UploadPlan
+from asynccvat.core.selections.id_lists import of_some, required
 from asynccvat.core.targets import TargetKind
 from asynccvat.transfer.run import EventCallback, Run
 
@@ -204,7 +205,7 @@ def _annotations(
 
 def _choice(ids: Sequence[int] | None, at: str | None, *, projects: bool) -> BackupChoice:
     kind = TargetKind.PROJECT if projects else TargetKind.TASK
-    checked = None if ids is None else tuple(whole("ids", one) for one in ids)
+    checked = None if ids is None else of_some([whole("ids", one) for one in ids], required(ids))
     return BackupChoice(kind=kind, ids=checked, at=at)
 
 

@@ -10,6 +10,7 @@ from asynccvat.commands.upload.undo import UndoRun
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.upload import UploadPlan
+from asynccvat.core.selections.id_lists import IdList, required
 from asynccvat.errors import ConfigError
 from asynccvat.transfer.run import EventCallback, Run
 
@@ -101,4 +102,11 @@ def _undo(
         states = {task_id: checked_path(path).name for task_id, path in task_ids.items()}
     if not states:
         raise ConfigError("task_ids is empty. Name the tasks whose uploads are to be undone.")
-    return UndoRun(client, checked_path(folder), states, checked_options(options, UploadOptions))
+    of_ranges = set(states) - required(task_ids if isinstance(task_ids, IdList) else tuple(states))
+    return UndoRun(
+        client,
+        checked_path(folder),
+        states,
+        checked_options(options, UploadOptions),
+        of_ranges=of_ranges,
+    )

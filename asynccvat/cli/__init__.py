@@ -18,6 +18,7 @@ import typer
 from asynccvat import __version__
 from asynccvat.cli import exit_codes, output
 from asynccvat.cli.command import Invocation, set_signature
+from asynccvat.cli.completion import scripts
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.option_groups import parameters_of
 from asynccvat.cli.registry import AllCommands
@@ -27,6 +28,8 @@ from asynccvat.cli.typer_classes import UsageError
 from asynccvat.cli.usage import usage_message
 
 __all__ = ["app", "main"]
+
+scripts.mend()
 
 app = typer.Typer(
     name="asynccvat",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,8 +14,6 @@ from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import printable
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from asynccvat.models import AccessToken, Account
     from asynccvat.settings import Settings
 
@@ -70,7 +69,10 @@ def described(token: AccessToken) -> str:
 
 def expiry(moment: datetime | None) -> str:
     """Return when a token expires, in words."""
-    return "does not expire" if moment is None else f"expires on {moment.date().isoformat()}"
+    if moment is None:
+        return "does not expire"
+    verb = "expired" if moment <= datetime.now(UTC) else "expires"
+    return f"{verb} on {moment.date().isoformat()}"
 
 
 def remark_read_only(account: Account) -> None:

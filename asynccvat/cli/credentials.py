@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import typer
 
 import asynccvat
 
@@ -77,15 +81,37 @@ def ask_username(url: str) -> str:
 
 
 def ask(question: str) -> str:
-    """Ask a question on the terminal, and return the answer without blanks around it."""
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    """Ask a question on the terminal, and return the answer without blanks around it.
+
+    Raises:
+        typer.Abort: The user ended the question, by Ctrl-C or Ctrl-D.
+    """
+    with _ended_by_the_user():
+        sys.stderr.write(question)
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError
+    return line.strip()
 
 
 def ask_hidden(question: str) -> str:
-    """Ask for a secret on the terminal without showing it; "" if nothing is typed."""
-    return getpass.getpass(question, stream=sys.stderr)
+    """Ask for a secret on the terminal without showing it; "" if nothing is typed.
+
+    Raises:
+        typer.Abort: The user ended the question, by Ctrl-C or Ctrl-D.
+    """
+    with _ended_by_the_user():
+        return getpass.getpass(question, stream=sys.stderr)
+
+
+@contextmanager
+def _ended_by_the_user() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, KeyboardInterrupt):
+        sys.stderr.write("\n")  # the cursor is behind the question
+        raise typer.Abort from None
 
 
 def ask_password(question: str) -> str:

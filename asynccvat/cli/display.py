@@ -41,6 +41,9 @@ MOST_LINES = 6
 # The line of an outage leaves three characters of 80.
 _BAR_WIDEST, _BAR_NARROWEST = 30, 3
 
+# By the first word of a message.
+_STYLES = {"failed:": "red", "warning:": "yellow", "Refused:": "yellow"}
+
 Clock = Callable[[], float]
 
 
@@ -276,7 +279,7 @@ class BarDisplay:
 
     def say(self, line: str) -> None:
         """Write a message above the bar, wrapped at words."""
-        style = "red" if line.startswith("failed:") else "yellow"
+        style = _STYLES.get(line.partition(" ")[0], "")
         lines = "\n".join(wrapped(line, self._console.width))
         self._console.print(Text(lines, style=style), soft_wrap=True)
 

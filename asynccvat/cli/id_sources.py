@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
 from asynccvat.cli import output
+from asynccvat.core.selections.id_lists import written_in
 
 _STDIN = "-"
 
@@ -24,7 +25,7 @@ def expanded(texts: Sequence[str], option: str) -> list[str]:
         if text != _STDIN and not text.startswith("@"):
             found.append(text)
             continue
-        ids = list(_ids_in(_content(text, option)))
+        ids = list(written_in(_content(text, option)))
         if not ids:
             what = "stdin" if text == _STDIN else repr(text.removeprefix("@"))
             raise typer.BadParameter(
@@ -48,10 +49,3 @@ def _content(text: str, option: str) -> str:
     except ValueError:
         why = "is no text"
     raise typer.BadParameter(f"{str(path)!r} {why}. Check the path.", param_hint=option)
-
-
-def _ids_in(content: str) -> Iterator[str]:
-    """Yield what stands between blanks and commas. A `#` begins a comment at a line's start."""
-    for line in content.splitlines():
-        if not line.lstrip().startswith("#"):
-            yield from line.replace(",", " ").split()

@@ -38,6 +38,9 @@ T = TypeVar("T")
 # The type checker does not know enumerations whose values are known only at run time.
 _make_choices = cast("Callable[[str, list[tuple[str, str]]], type]", StrEnum)
 
+ID_SOURCES = "May be repeated, or a list like 147,200-299; @FILE or - (stdin) holds ids."
+"""How ids may be given, for the help of an option that takes them."""
+
 
 @functools.cache
 def parameters_of(group: type) -> tuple[inspect.Parameter, ...]:
@@ -113,7 +116,7 @@ def _parameter(item: Option) -> inspect.Parameter:
             more = {"min": least, "max": most, "metavar": "N"}
         case Ids():
             type_, more = list[str] | None, {"metavar": "ID"}
-            help_ += " May be repeated, or a list like 147,200-299; @FILE or - (stdin) holds ids."
+            help_ += f" {ID_SOURCES}"
         case Texts(metavar=metavar):
             type_, more = list[str] | None, {"metavar": metavar}
             help_ += " May be repeated."

@@ -19,10 +19,6 @@ _SLOW = 10.0
 _EARLY = 3.0
 # The share of a limit from which on it counts as reached.
 _NEARLY = 0.85
-_WORDS = {
-    Stage.READY: "ready to download",
-    Stage.SENDING: "uploading",
-}
 
 
 class Progress:
@@ -77,7 +73,7 @@ class Progress:
     def stages(self, now: float) -> str:
         """Return in one line how many tasks are in which stage."""
         counts = self.run.stages(now)
-        parts = [f"{count:,} {_WORDS.get(stage, stage)}" for stage, count in counts.items()]
+        parts = [f"{count:,} {self._words.stage_word(stage)}" for stage, count in counts.items()]
         if self.run.failed:
             parts.append(f"{self.run.failed:,} failed")
         return ", ".join(parts)
@@ -88,7 +84,8 @@ class Progress:
         lines = []
         if run.total is not None and run.seconds(now) >= _EARLY:
             lines = [line for line in [self._waits(now)] if line]
-        return lines + [_slow(flight, now) for flight in run.slowest(now, after=_SLOW)]
+        slow = run.slowest(now, after=_SLOW)
+        return lines + [_slow(one, self._words.stage_word(one.stage), now) for one in slow]
 
     def _waits(self, now: float) -> str:
         """Return what the run waits for, and what would help; "" if there is nothing to say."""
@@ -128,9 +125,8 @@ class Progress:
             return "Waiting for the server: imports. More workers there would help"
         rate = self.run.exports_per_second(now)
         running = self.run.stages(now).get(Stage.EXPORTING, 0)
-        known = [f"{counted(running, 'export')} at once"] if running else []
-        known += [] if rate is None else [f"{_number(rate)}/s"]
-        told = ", ".join(known) or "exports"
+        told = f"{counted(running, 'export')} at once" if running else "exports"
+        told += "" if rate is None else f", {_number(rate)}/s"
         return f"Waiting for the server: {told}. More workers there would help"
 
 
@@ -145,9 +141,8 @@ def named(task_id: int, name: str, target: TargetKind) -> str:
     return f"{printable(name)} ({target} {task_id})" if name else f"{target} {task_id}"
 
 
-def _slow(flight: Flight, now: float) -> str:
+def _slow(flight: Flight, how: str, now: float) -> str:
     """Return the line for a task that takes long."""
-    how = str(_WORDS.get(flight.stage, flight.stage))
     if flight.size and flight.stage in (Stage.DOWNLOADING, Stage.SENDING):
         how += f" {flight.share:.0%} of {number_of_bytes(flight.size)}"
     # The end is cut off on a narrow terminal: what matters comes first.

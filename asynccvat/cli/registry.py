@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from inspect import getdoc
 from typing import Any
 
 import typer
 from typer.main import get_command
 
-from asynccvat.cli.typer_classes import Command, Group
+from asynccvat.cli.typer_classes import Command, Group, first_paragraph
 
 PANELS: Mapping[str, Mapping[str, str]] = {
     "Get from the server": {
@@ -103,10 +104,25 @@ class AllCommands(Group):
         del ctx
         return list(self.commands)
 
+    def summaries(self, ctx: Any) -> Iterator[tuple[str, str, str]]:
+        """Yield the name, the panel and the first paragraph of the help of each command.
+
+        They are read from the functions: to make typer's objects would take most of the time.
+        """
+        del ctx
+        for name, (panel, module, attribute) in _PLACES.items():
+            found = _imported(module, attribute)
+            text = self.commands[name].help if isinstance(found, typer.Typer) else getdoc(found)
+            yield name, panel, first_paragraph(text)
+
+
+def _imported(module: str, attribute: str) -> Any:
+    return getattr(import_module(f"asynccvat.cli.commands.{module}"), attribute)
+
 
 def _make(name: str, panel: str, module: str, attribute: str) -> Any:
     """Import a command, and make typer's object of it."""
-    found = getattr(import_module(f"asynccvat.cli.commands.{module}"), attribute)
+    found = _imported(module, attribute)
     # typer makes a group of an application only if that has a callback.
     holder = typer.Typer(
         add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"

@@ -80,7 +80,7 @@ def write_summary(
         moved = f"{number_of_bytes(report.transferred)} {'sent' if uploads else 'received'}, "
     output.sentence(_counts(report, place, noun, moved))
     if progress is not None and report.seconds >= _SHORT_RUN:
-        for line in _times(progress):
+        for line in _times(progress, words):
             output.sentence(line)
     if report.new_ids_file is not None:
         output.sentence(_new_ids(report.outcomes, report.new_ids_file))
@@ -137,7 +137,7 @@ def _result(outcome: TaskOutcome) -> str:
 # --- what the time went to ------------------------------------------------------------------------
 
 
-def _times(progress: RunProgress) -> Iterator[str]:
+def _times(progress: RunProgress, words: VerbWords) -> Iterator[str]:
     """Yield what the time went to, and the slowest tasks."""
     from asynccvat.progress import cause_in_words  # noqa: PLC0415 - `--help` stays light
 
@@ -154,13 +154,13 @@ def _times(progress: RunProgress) -> Iterator[str]:
     if slow:
         yield "Slowest:"
     for one in slow:
-        yield f"  {_slow(one, whole)}"
+        yield f"  {_slow(one, whole, words.stage_word(one.stage))}"
 
 
-def _slow(one: SlowTask, whole: float) -> str:
+def _slow(one: SlowTask, whole: float, stage: str) -> str:
     """Return how long a slow task took, its share of the time, and what took most of it."""
     name = f" {printable(one.name)!r}" if one.name else ""
-    how_long = f"{span(one.seconds)}, {one.seconds / whole:.0%}, mostly {one.stage}"
+    how_long = f"{span(one.seconds)}, {one.seconds / whole:.0%}, mostly {stage}"
     return f"{how_long}: {one.target} {one.task_id}{name}"
 
 
@@ -209,7 +209,7 @@ def _group(group: FailureGroup) -> str:
     cause = ended(printable(group.cause))
     if len(group.outcomes) == 1:
         return cause
-    ids = group.ids
+    ids = sorted(group.ids)
     shown = ", ".join(map(str, ids[:_IDS_SHOWN])) + (", ..." if len(ids) > _IDS_SHOWN else "")
     which = f" ({shown})" if ids else ""
     return f"{counted(len(group.outcomes), group.target)}{which}: {cause}"
@@ -221,8 +221,8 @@ def _retrying(typed: TypedCommand, *groups: FailureGroup) -> str | None:
     flag = FLAGS_OF_IDS.get(targets.pop()) if groups else None
     if flag is None or targets or not all(one.task_id for each in groups for one in each.outcomes):
         return None
-    ids = dict.fromkeys(id_ for group in groups for id_ in group.ids)
-    return typed.retrying(list(ids), flag)
+    ids = {id_ for group in groups for id_ in group.ids}
+    return typed.retrying(sorted(ids), flag)
 
 
 def _retrying_all(

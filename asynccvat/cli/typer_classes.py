@@ -12,7 +12,7 @@ misses the server's address (medians of 15 runs, typer 0.29). `--help` gains not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,18 @@ class Group(TyperGroup):
     def make_parser(self, ctx: Any) -> Any:
         """Return a parser that refuses repeated options."""
         return _refusing_repetition(super().make_parser(ctx))
+
+    def summaries(self, ctx: Any) -> Iterator[tuple[str, str, str]]:
+        """Yield the name, the panel and the first paragraph of the help of each command."""
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            if not command.hidden:
+                yield name, command.rich_help_panel or "Commands", first_paragraph(command.help)
+
+
+def first_paragraph(text: str | None) -> str:
+    """Return the first paragraph of a help in one line."""
+    return (_reflowed(text) or "").split("\n\n", maxsplit=1)[0]
 
 
 def _refusing_repetition(parser: Any) -> Any:

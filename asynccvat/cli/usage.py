@@ -18,6 +18,21 @@ _LIKENESS = 0.72
 # Commands that take their folder as an option, unlike `mirror`: the parameter, and the flag.
 _FOLDERS = {"upload": ("in_dir", "-i"), "download": ("out_dir", "--out-dir")}
 
+# What serves the same purpose where an option has no meaning: by the option, then the command.
+_OTHERWISE = {
+    "--since-last-run": {
+        "backup": "A backup run fetches only what changed since the last one, and sees changes "
+        "that move no date of a task.",
+        "copy": "A copy takes only what changed since the last one.",
+        "export-to-cloud": "With --record FILE, only what changed is exported again.",
+        "upload": "With --all, only the edited files of a mirror are uploaded.",
+        **dict.fromkeys(
+            ("delete", "list-tasks", "list-projects", "list-jobs"),
+            "Give --updated-since a date or an age, like 2d.",
+        ),
+    }
+}
+
 _TYPERS_WORDS = (
     (r"Option '([^']+)' requires an argument\.?", r"\1 has no value. Give one after it."),
     (r"Option '([^']+)' requires \d+ arguments\.?", r"\1 has no value. Give one after it."),
@@ -80,6 +95,9 @@ def _instead(name: str, near: Any, context: Any) -> str:
         return f". Did you mean {likely[0]}?"
     if context is None or (root := context.find_root()).command is context.command:
         return " before the command. Put the command's own options after it."
+    otherwise = _OTHERWISE.get(name, {}).get(context.info_name)
+    if otherwise is not None:
+        return f" here. {otherwise}"
     having = sorted(
         path
         for path, command in _commands(root.command, root.info_name)

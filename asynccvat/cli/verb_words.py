@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,16 +14,28 @@ class VerbWords:
         noun: What each outcome is about. None for the outcomes' target.
         before: What the command does before it has a plan. None for the listing of its targets.
         moves_bytes: Whether bytes pass through this machine.
+        stages: By the name of a stage, what is done in it. The other stages are as in `stage_word`.
     """
 
     noun: str | None = None
     before: str | None = None
     moves_bytes: bool = True
+    stages: Mapping[str, str] = field(default_factory=dict)
 
+    def stage_word(self, stage: str) -> str:
+        """Return what is done with a task in a stage of `asynccvat.progress`."""
+        return self.stages.get(stage) or _STAGES.get(stage, str(stage))
+
+
+_STAGES = {"ready": "ready to download", "sending": "uploading"}
 
 _OTHERS = {
     "create": VerbWords(before="checking the files"),
-    "delete": VerbWords(moves_bytes=False),
+    "delete": VerbWords(
+        before="reading what is to be deleted",
+        moves_bytes=False,
+        stages={"preparing": "being deleted"},
+    ),
     "export-to-cloud": VerbWords(moves_bytes=False),
     "import-dataset": VerbWords("dataset", "checking the datasets"),
     "restore": VerbWords(before="reading the backups"),

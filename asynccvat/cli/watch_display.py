@@ -6,7 +6,7 @@ Rounds are results and go to stdout. Failures, warnings and the status line go t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -18,6 +18,7 @@ from rich.text import Text
 from asynccvat import Event, OnChangeCommand, TaskChange, Watch, WatchRound
 from asynccvat.cli import output
 from asynccvat.cli.messages import messages
+from asynccvat.cli.runs import STOPPING
 from asynccvat.cli.text import counted, ended, printable, span
 from asynccvat.cli.wrapping import wrapped
 from asynccvat.core.quantities import duration_text
@@ -27,6 +28,12 @@ from asynccvat.models import WatchState
 
 _REFRESHES_PER_SECOND = 2
 _FOLDERS_SHOWN = 3
+_STOPPING: Mapping[WatchState | None, str] = {
+    WatchState.WAITING: "Stopping: nothing is under way.",
+    WatchState.CALLING: (
+        "Stopping: ending the commands of --on-change. Press Ctrl-C again to exit at once."
+    ),
+}
 
 
 class WatchDisplay:
@@ -107,6 +114,11 @@ class WatchDisplay:
         """Write a message to stderr; above a status line it is wrapped at words."""
         lines = [line] if self._live is None else wrapped(line, self._console.width)
         self._console.print(Text("\n".join(lines)), soft_wrap=True)
+
+    def say_stopping(self) -> None:
+        """Write that a signal came, and what is ended because of it."""
+        state = None if self._watch is None else self._watch.status.state
+        self.say(_STOPPING.get(state, STOPPING))
 
     def on_event(self, event: Event) -> None:
         """Count an event of a mirror, and write its messages, each once while it stays true."""

@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from asynccvat.aio.list_warnings import warn
+from asynccvat.aio.list_warnings import may_be_empty, warn
 from asynccvat.aio.threads import in_thread
 from asynccvat.client.empty_lists import warn_of_none
+from asynccvat.client.list_checks import ListCheck
 from asynccvat.client.project_names import projects_named
 from asynccvat.core.decoding import (
     ListPage,
@@ -27,6 +28,7 @@ from asynccvat.core.decoding import (
 from asynccvat.core.models import Format, Formats, Job, Project, Task, TaskListing
 from asynccvat.core.numbers import whole
 from asynccvat.core.requests import ServerRequest
+from asynccvat.core.selections.empty import all_excluded
 from asynccvat.core.selections.id_lists import required
 from asynccvat.core.selections.matching import (
     job_check,
@@ -41,7 +43,6 @@ from asynccvat.core.selections.selection import (
     RequestSelection,
     Selection,
 )
-from asynccvat.core.texts import first_few
 from asynccvat.errors import NotFoundError
 from asynccvat.http import Call, HttpSession
 from asynccvat.http.paging import Listing, first_pages, iter_all, list_all
@@ -75,7 +76,6 @@ class _FormatLists(msgspec.Struct):
 
 _FORMAT_LISTS = ObjectDecoder(_FormatLists)
 
-ItemT = TypeVar("ItemT")
 SelectionT = TypeVar("SelectionT", Selection, ProjectSelection, JobSelection)
 EntryT = TypeVar("EntryT", Task, Project, Job)
 
@@ -113,14 +113,14 @@ class Lists:
             _TASKS,
             page_size=page_size,
         )
-        heed = _Heed("tasks", task_check(selection), wildcard_check(selection))
+        heed = ListCheck("tasks", task_check(selection), wildcard_check(selection))
         # With a hundred thousand tasks this would block the event loop for too long.
         listing = await in_thread(_joined, listings, selection, heed)
         heed.warn()
         projects = {task.project_id for task in listing.tasks}
         await self.check_projects(selection.project_ids, projects)
         if not projects and not listing.unreadable:
-            await warn_of_none(self._http, "tasks", selection, _TASKS)
+            await self._explain_none(heed, selection, _TASKS)
         return listing
 
     async def newest_tasks(
@@ -132,13 +132,13 @@ class Lists:
 
     async def _first_tasks(self, selection: Selection, limit: int, page_size: int) -> TaskListing:
         """Return the first tasks of a selection, without reading the rest of its list."""
-        heed = _Heed("tasks", task_check(selection), wildcard_check(selection))
+        heed = ListCheck("tasks", task_check(selection), wildcard_check(selection))
         pages = self._each(heed, selection, _TASKS, min(page_size, max(limit, _FEW)))
         async with aclosing(pages) as tasks:
             found = [task async for task in tasks]
         await self.check_projects(selection.project_ids, {task.project_id for task in found})
         if not found and not heed.unreadable:
-            await warn_of_none(self._http, "tasks", selection, _TASKS)
+            await self._explain_none(heed, selection, _TASKS)
         return TaskListing(
             tasks=tuple(found),
             read_at=self._http.server_date,
@@ -149,13 +149,13 @@ class Lists:
     async def listed_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """Return all projects of a selection, checked against the server's count."""
         selection = await self.resolved(selection)
-        heed = _Heed("projects", project_check(selection), wildcard_check(selection))
+        heed = ListCheck("projects", project_check(selection), wildcard_check(selection))
         return await self._listed(heed, selection, _PROJECTS)
 
     async def listed_jobs(self, selection: JobSelection) -> Listing[Job]:
         """Return all jobs of a selection, checked against the server's count."""
         selection, named = await self._of_named_tasks(selection)
-        heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
+        heed = ListCheck("jobs", job_check(selection), wildcard_check(selection))
         listing = await self._listed(heed, selection, _JOBS)
         return replace(listing, complete=listing.complete and named)
 
@@ -174,7 +174,7 @@ class Lists:
 
     async def _listed(
         self,
-        heed: _Heed[EntryT],
+        heed: ListCheck[EntryT],
         selection: ProjectSelection | JobSelection,
         decoder: PageDecoder[EntryT],
     ) -> Listing[EntryT]:
@@ -191,7 +191,7 @@ class Lists:
         heed.pass_over(unreadable)
         heed.warn()
         if not found and not unreadable:
-            await warn_of_none(self._http, heed.what, selection, decoder)
+            await self._explain_none(heed, selection, decoder)
         return Listing(
             items=tuple(found[key] for key in sorted(found)[: selection.limit]),
             read_at=max((one.read_at for one in listings if one.read_at is not None), default=None),
@@ -219,27 +219,27 @@ class Lists:
         """Yield the tasks of a selection while their list is read."""
         selection = await self.resolved(selection)
         projects: set[int | None] = set()
-        heed = _Heed("tasks", task_check(selection), wildcard_check(selection))
+        heed = ListCheck("tasks", task_check(selection), wildcard_check(selection))
         async with aclosing(self._each(heed, selection, _TASKS, page_size)) as tasks:
             async for task in tasks:
                 projects.add(task.project_id)
                 yield task
         await self.check_projects(selection.project_ids, projects)
         if not projects:
-            await warn_of_none(self._http, "tasks", selection, _TASKS)
+            await self._explain_none(heed, selection, _TASKS)
 
     async def each_job(self, selection: JobSelection, page_size: int) -> AsyncGenerator[Job, None]:
         """Yield the jobs of a selection while their list is read."""
         selection, _ = await self._of_named_tasks(selection)
         projects: set[int | None] = set()
-        heed = _Heed("jobs", job_check(selection), wildcard_check(selection))
+        heed = ListCheck("jobs", job_check(selection), wildcard_check(selection))
         async with aclosing(self._each(heed, selection, _JOBS, page_size)) as jobs:
             async for job in jobs:
                 projects.add(job.project_id)
                 yield job
         await self.check_projects(selection.project_ids, projects)
         if not projects:
-            await warn_of_none(self._http, "jobs", selection, _JOBS)
+            await self._explain_none(heed, selection, _JOBS)
 
     async def each_project(
         self, selection: ProjectSelection, page_size: int
@@ -247,17 +247,17 @@ class Lists:
         """Yield the projects of a selection while their list is read."""
         selection = await self.resolved(selection)
         none = True
-        heed = _Heed("projects", project_check(selection), wildcard_check(selection))
+        heed = ListCheck("projects", project_check(selection), wildcard_check(selection))
         async with aclosing(self._each(heed, selection, _PROJECTS, page_size)) as found:
             async for project in found:
                 none = False
                 yield project
         if none:
-            await warn_of_none(self._http, "projects", selection, _PROJECTS)
+            await self._explain_none(heed, selection, _PROJECTS)
 
     async def _each(
         self,
-        heed: _Heed[EntryT],
+        heed: ListCheck[EntryT],
         selection: Selection | ProjectSelection | JobSelection,
         decoder: PageDecoder[EntryT],
         page_size: int,
@@ -281,6 +281,20 @@ class Lists:
                 if left == 0:
                     break
         heed.warn()
+
+    async def _explain_none(
+        self,
+        heed: ListCheck[Any],
+        selection: Selection | ProjectSelection | JobSelection,
+        decoder: PageDecoder[Any],
+    ) -> None:
+        """Warn of why a list holds nothing of a selection, if that can be known."""
+        if may_be_empty():
+            return
+        if heed.unfit and selection.exclude and not selection.patterns():
+            warn(all_excluded(heed.what, heed.unfit, selection.exclude))
+        else:
+            await warn_of_none(self._http, heed.what, selection, decoder)
 
     async def check_projects(
         self, project_ids: Sequence[int] | None, seen: Collection[int | None]
@@ -322,7 +336,7 @@ class Lists:
                 lists = self._http.decode(await self._http.call(call), _FORMAT_LISTS)
                 exporters, not_written = read_entries(lists.exporters, _FORMAT)
                 importers, not_read = read_entries(lists.importers, _FORMAT)
-                heed = _Heed[Format]("formats", lambda _: True)
+                heed = ListCheck[Format]("formats", lambda _: True)
                 for one in (*exporters, *importers):
                     heed.holds(one)
                 heed.pass_over((*not_written, *not_read))
@@ -342,7 +356,7 @@ class Lists:
             page_size=_REQUESTS_PAGE,
             retry=retry,
         )
-        heed = _Heed("requests", request_check(selection))
+        heed = ListCheck("requests", request_check(selection))
         found: dict[str, ServerRequest] = {}
         for listing in listings:
             heed.pass_over(listing.unreadable)
@@ -351,65 +365,8 @@ class Lists:
         return tuple(found.values())
 
 
-class _Heed(Generic[ItemT]):
-    """Check what a server listed against what it was asked for, and warn of what does not fit.
-
-    CVAT ignores parameters that it does not know, and then lists everything.
-
-    Attributes:
-        what: What the entries are, as in the path of the list.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        may_hold: Callable[[ItemT], bool],
-        fits: Callable[[ItemT], bool] | None = None,
-    ) -> None:
-        self.what = what
-        self._may_hold = may_hold
-        self._fits = fits
-        self._unreadable: list[UnreadableEntry] = []
-        self._read = 0
-        self._others = 0
-
-    def holds(self, entry: ItemT) -> bool:
-        """Whether an entry was asked for."""
-        self._read += 1
-        if self._may_hold(entry):
-            return self._fits is None or self._fits(entry)
-        self._others += 1
-        return False
-
-    @property
-    def unreadable(self) -> int:
-        """How many entries cannot be read."""
-        return len(self._unreadable)
-
-    def pass_over(self, entries: Sequence[UnreadableEntry]) -> None:
-        """Note entries that cannot be read."""
-        self._unreadable += entries
-
-    def warn(self) -> None:
-        """Warn of the entries that are left out, if there are any."""
-        if self._unreadable:
-            listed = self._read + len(self._unreadable)
-            ids = [str(entry.id) for entry in self._unreadable if entry.id is not None]
-            named = f" ({first_few(ids)})"
-            warn(
-                f"cannot read {len(self._unreadable)} of {listed} {self.what} that the server "
-                f"listed{named * bool(ids)}: {self._unreadable[0].why}. They are left out. Look "
-                "at them in CVAT."
-            )
-        if self._others:
-            warn(
-                f"the server listed {self._others} {self.what} that were not asked for: it may "
-                "not know a filter. They are left out."
-            )
-
-
 def _joined(
-    listings: Sequence[Listing[Task]], selection: Selection, heed: _Heed[Task]
+    listings: Sequence[Listing[Task]], selection: Selection, heed: ListCheck[Task]
 ) -> TaskListing:
     """Join the listings of several queries: each task once, in ascending order."""
     found: dict[int, Task] = {}

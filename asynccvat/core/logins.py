@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -116,8 +117,28 @@ class SavedLogin(msgspec.Struct, frozen=True, kw_only=True):
         verb = "expired" if self.is_expired(now) else "expires"
         return (
             f"the access token of the login {self.name!r} {verb} on {day(self.expiry)}. Run: "
-            f"asynccvat login {self.url}"
+            f"{self.command}"
         )
+
+    @property
+    def command(self) -> str:
+        """The command that makes it again. `...` stands for secrets, which are to be filled in."""
+        words = ["asynccvat", "login", self.url]
+        if self.name != default_name(self.url, ()):
+            words += ["--name", self.name]
+        if self.organization is not None:
+            words += ["--org", self.organization]
+        for flag, path in (
+            ("--ca-bundle", self.ca_bundle),
+            ("--client-cert", self.client_cert),
+            ("--client-key", self.client_key),
+        ):
+            words += [] if path is None else [flag, path]
+        words += ["--insecure"] if self.insecure else []
+        for name in self.headers:
+            words += ["--header", f"{name}: ..."]
+        words += [] if self.proxy is None else ["--proxy", self.proxy]
+        return shlex.join(words)
 
 
 class LoginResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -118,7 +118,7 @@ class _Tree:
         above = f"{parent}/" if parent else ""
         if _is_too_deep(above, rules):
             above = ""
-        safe = _safe_component(component, rules, is_first=not above)
+        safe = safe_component(component, rules, is_first=not above)
         if why_refused(f"{above}{safe}", rules) is None:
             yield f"{above}{safe}"
         most = rules.component_bytes
@@ -144,8 +144,14 @@ def _is_too_deep(above: str, rules: NameRules) -> bool:
     return len(above.encode()) + rules.component_bytes > rules.path_bytes
 
 
-def _safe_component(component: str, rules: NameRules, *, is_first: bool) -> str:
-    """Return a component that is safe apart from its length: itself, or an escaped form."""
+def safe_component(component: str, rules: NameRules, *, is_first: bool = True) -> str:
+    """Return a component that is safe apart from its length: itself, or an escaped form.
+
+    Args:
+        component: One component of a path. A slash in it is escaped.
+        rules: What the destination can hold.
+        is_first: Whether it begins the path. Only there a drive, or asynccvat's own folder, counts.
+    """
     if _is_safe(component, rules, is_first=is_first):
         return component
     escaped = _ESCAPED.sub(_escape, component) or _escape("/")

@@ -64,22 +64,23 @@ def settings_text(choices: SettingsChoices, folder: str) -> str:
 
 def _lines(choices: SettingsChoices, folder: str) -> Iterator[str]:
     yield f"# Settings of asynccvat for {_one_line(folder)}."
-    yield "# Commands that are given this folder read them. Options and the environment win over"
-    yield "# them. They hold no secret: `asynccvat login` keeps the token."
+    yield "# Commands that are given this folder read them. Options and the environment"
+    yield "# win over them. They hold no secret: `asynccvat login` keeps the token."
     yield ""
     yield "# The server."
     yield f"url: {_scalar(choices.url)}"
     yield ""
-    yield '# The organization\'s short name (slug), or "" for the personal workspace. Without this'
-    yield "# line: everything that the user may see."
+    yield '# The organization\'s short name (slug), or "" for the personal workspace.'
+    yield "# Without this line: everything that the user may see."
     yield _line("organization", choices.organization, "street-lab")
     yield ""
-    yield "# The project to mirror, by its id, if no option selects tasks. Without this line: all."
+    yield "# The project to mirror, by its id, if no option selects tasks."
+    yield "# Without this line: all."
     name = f"  # {_one_line(choices.project_name)}" if choices.project_name else ""
     project = None if choices.project_id is None else str(choices.project_id)
     yield (f"project_id: {project}" if project else "# project_id: 5") + name
     yield ""
-    yield "# The file of certificate authorities to trust instead of those of the system."
+    yield "# The file of certificate authorities to trust instead of the system's."
     yield _line("ca_bundle", choices.ca_bundle, "authorities.pem")
     if choices.insecure:
         yield ""
@@ -90,7 +91,8 @@ def _lines(choices: SettingsChoices, folder: str) -> Iterator[str]:
     yield _line("client_cert", choices.client_cert, "ann.pem")
     yield _line("client_key", choices.client_key, "ann.key")
     yield ""
-    yield "# The proxy to go through, instead of that of the environment."
+    yield "# The proxy to go through, instead of that of the environment. `asynccvat login`"
+    yield "# keeps one that needs a password, and the headers that a gateway wants."
     yield "# proxy: http://proxy.example.com:3128"
     yield ""
     yield "# Format and images are given to the first mirror. The folder remembers them:"

@@ -7,7 +7,8 @@ run waits for. It reads no clock: the caller hands each event over with its time
 from asynccvat.progress.accounting import Cause, TimeSpent, cause_in_words
 from asynccvat.progress.failures import FailureGroup, cause_key, group_failures
 from asynccvat.progress.flights import Flight, Flights, Stage
-from asynccvat.progress.run_progress import Outage, RunProgress, SlowTask
+from asynccvat.progress.run_progress import Outage, RunProgress
+from asynccvat.progress.slowest import SlowTask
 
 __all__ = [
     "Cause",

@@ -12,9 +12,7 @@ the numbers whenever it shows them:
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from dataclasses import dataclass
-from statistics import fmean
 
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.scheduling.stalls import QueueStall
@@ -38,34 +36,14 @@ from asynccvat.events import (
     UploadProgress,
 )
 from asynccvat.progress.accounting import Cause, TimeSpent, cause_of
-from asynccvat.progress.flights import AT_SERVER, AT_WORK, MOVING, Flight, Flights, Stage
+from asynccvat.progress.flights import AT_WORK, MOVING, Flight, Flights, Stage
 from asynccvat.progress.pace import Pace, Work
+from asynccvat.progress.slowest import MOST, SlowestTasks, SlowTask
+from asynccvat.progress.workers import Workers
 
 _UNCHANGED = (Action.KEPT, Action.SKIPPED)
 # Seconds without any movement after which nothing tells the time left.
 _STILL_AFTER = 30.0
-_SLOWEST = 3
-# Ends of exports whose seconds tell how many run at once.
-_EXPORTS_KNOWN, _EXPORTS_NEEDED = 16, 4
-
-
-@dataclass(frozen=True, slots=True)
-class SlowTask:
-    """A task that took long, without its time in the server's queue.
-
-    Attributes:
-        task_id: The task, or the target of another kind.
-        target: What `task_id` is the id of.
-        name: Its name, "" if it is not known.
-        seconds: Seconds that were spent on it.
-        stage: What took most of them.
-    """
-
-    task_id: int
-    target: TargetKind
-    name: str
-    seconds: float
-    stage: Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +112,9 @@ class RunProgress:
         self._to_move = 0
         # Tasks without work whose outcome is yet to come.
         self._idle = 0
-        self._export_seconds: deque[float] = deque(maxlen=_EXPORTS_KNOWN)
-        self._slowest: list[tuple[float, int, SlowTask]] = []
-        self._noted = 0
+        self._exporting = Workers()
+        self._importing = Workers()
+        self._slowest = SlowestTasks()
 
     def apply(self, event: Event, now: float) -> None:
         """Count an event.
@@ -148,7 +126,7 @@ class RunProgress:
         self._advance(now)
         flight = self.flights.apply(event, now)
         if flight is not None:
-            self._note_slow(flight)
+            self._slowest.note(flight)
         match event:
             case RunStarted():
                 self.transfers, self.target = event.transfers, event.target
@@ -162,8 +140,6 @@ class RunProgress:
                 self.transferred += size
                 self._moved_at = now
                 self._note_writing(getattr(event, "writing_seconds", 0.0))
-            case ExportFinished(seconds=float(seconds)):
-                self._export_seconds.append(seconds)
             case Retrying():
                 self.retry_error = event.error
             case TaskDone():
@@ -224,15 +200,20 @@ class RunProgress:
         """Return how many tasks are in each stage.
 
         Most exports are not polled, so it is rarely known which of them run. How many do follows
-        from the rate at which they end and the seconds that the server says they took.
+        from the rate at which they end and the seconds that the server says they took. The same
+        holds for imports.
         """
         counts = {stage: self.flights.count(stage) for stage in Stage}
-        rate = self.exports_per_second(now)
-        if rate is not None and len(self._export_seconds) >= _EXPORTS_NEEDED and self.stall is None:
-            # Seconds of export in each second: so many exports run at once.
-            more = round(rate * fmean(self._export_seconds)) - counts[Stage.EXPORTING]
-            more = max(0, min(more, counts[Stage.QUEUED]))
-            counts[Stage.EXPORTING] += more
+        queued = [flight.imports for flight in self.flights if flight.stage is Stage.QUEUED]
+        for stage, workers, rate, waiting in (
+            (Stage.EXPORTING, self._exporting, self._pace.exports, queued.count(False)),
+            (Stage.IMPORTING, self._importing, self._pace.imports, queued.count(True)),
+        ):
+            if self.stall is not None:
+                break
+            a_second = rate.per_second(self._active(now))
+            more = workers.unseen(a_second, seen=counts[stage], queued=waiting)
+            counts[stage] += more
             counts[Stage.QUEUED] -= more
         return {stage: count for stage, count in counts.items() if count}
 
@@ -251,12 +232,12 @@ class RunProgress:
             for flight in self.flights
             if flight.stage in stages and now - flight.since >= after
         ]
-        return heapq.nsmallest(_SLOWEST, long, key=lambda flight: flight.since)
+        return heapq.nsmallest(MOST, long, key=lambda flight: flight.since)
 
     @property
     def slowest_done(self) -> list[SlowTask]:
         """The tasks with an outcome that took longest, at most three, the slowest first."""
-        return [slow for _, _, slow in sorted(self._slowest, reverse=True)]
+        return self._slowest.tasks
 
     def waits_for(self, now: float) -> Cause:
         """Return what the run waits for, judged by the last seconds."""
@@ -327,6 +308,10 @@ class RunProgress:
 
     def _apply_to_server(self, event: Event, now: float) -> None:
         match event:
+            case ExportFinished():
+                self._exporting.note(event.seconds)
+            case ImportFinished():
+                self._importing.note(event.seconds)
             case QueueStalled():
                 self.stall = event.stall
             case ServerPaused():
@@ -359,18 +344,3 @@ class RunProgress:
         self.done += 1
         self.failed += outcome.action is Action.FAILED
         self._to_move -= was_under_way
-
-    def _note_slow(self, flight: Flight) -> None:
-        seconds = flight.own_seconds
-        slow = SlowTask(flight.task_id, flight.target, flight.name, seconds, flight.longest)
-        self._noted += 1
-        entry = (seconds, self._noted, slow)
-        if len(self._slowest) < _SLOWEST:
-            heapq.heappush(self._slowest, entry)
-        else:
-            heapq.heappushpop(self._slowest, entry)
-
-
-def at_server(stages: dict[Stage, int]) -> int:
-    """Return how many tasks are at the server, by the counts of `RunProgress.stages`."""
-    return sum(stages.get(stage, 0) for stage in AT_SERVER)

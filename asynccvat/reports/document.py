@@ -45,7 +45,7 @@ def document(timeline: Timeline, started_at: str) -> dict[str, Any]:
     shown = lines_shown(lines)
     groups = failure_groups(lines)
     return {
-        "head": _head(timeline, started_at),
+        "head": head_of(timeline, started_at),
         "settings": [[_text(name), _text(value)] for name, value in _settings(timeline.begun)],
         "warnings": [_text(warning, _MESSAGE) for warning in timeline.warnings[:_MOST_WARNINGS]],
         "warningCount": len(timeline.warnings),
@@ -81,7 +81,8 @@ def lines_shown(lines: Sequence[TaskLine]) -> list[int]:
     return sorted(working, key=lambda number: (lines[number].start, number))
 
 
-def _head(timeline: Timeline, started_at: str) -> dict[str, Any]:
+def head_of(timeline: Timeline, started_at: str) -> dict[str, Any]:
+    """Return how a run ended, and its figures."""
     begun, ended = timeline.begun, timeline.ended
     actions = Counter(_action(line) for line in timeline.lines)
     told = len({(line.target, line.id) for line in timeline.lines})

@@ -11,6 +11,7 @@ from asynccvat.reports.builder import TimelineBuilder
 from asynccvat.reports.document import document
 from asynccvat.reports.log import read_log
 from asynccvat.reports.page import page
+from asynccvat.reports.run_data import run_data
 
 
 class RunRecorder:
@@ -63,3 +64,17 @@ def report_page(log: Iterable[bytes], run: int = -1) -> str:
     """
     found = read_log(log, run)
     return page(document(found.timeline, found.started_at))
+
+
+def report_data(log: Iterable[bytes], run: int = -1) -> dict[str, Any]:
+    """Return a run whose events `--log-json` wrote as JSON types: its figures, and every task.
+
+    Args:
+        log: The lines of the log, for example a file that is open as binary.
+        run: Which run of the log: 1 is the first, -1 the last.
+
+    Raises:
+        ConfigError: It is no such log, or has no such run.
+    """
+    found = read_log(log, run)
+    return run_data(found.timeline, found.started_at)

@@ -21,13 +21,13 @@ from asynccvat.core.options.restore import ImportOptions, RestoreOptions
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import ExportSpec
+from asynccvat.runfiles.ids import IdsType
 from asynccvat.runfiles.mappings import MappingKey, MappingType
 from asynccvat.runfiles.value_types import (
     AddressType,
     BooleanType,
     DateType,
     HeadersType,
-    IdType,
     IntegerType,
     JsonLogicType,
     ListType,
@@ -60,10 +60,9 @@ NAMES = {
 """The names that a file may use for a task, with the one that steps and reports have."""
 
 _ID = IntegerType(1)
-_IDS = ListType(_ID, "[147, 150]", unique=True)
+_IDS = IdsType()
 _TEXTS_OR_ONE = ListType(TextType(), "[draft-*, old-*]", or_one=True, unique=True)
 _NAMES_OR_ONE = ListType(NameType(), "[Street, 5]", or_one=True, unique=True)
-_IDS_OR_ONE = ListType(IdType(), "[147, 200-299]", or_one=True, unique=True)
 
 
 def _type(option: Option) -> ValueType:  # noqa: PLR0911 - one for each kind
@@ -78,7 +77,7 @@ def _type(option: Option) -> ValueType:  # noqa: PLR0911 - one for each kind
         case declarations.Folder():
             return TextType()
         case declarations.Ids():
-            return _IDS_OR_ONE
+            return _IDS
         case declarations.Texts(or_ids=or_ids):
             return _NAMES_OR_ONE if or_ids else _TEXTS_OR_ONE
         case declarations.Quantity(read=read, pattern=pattern):
@@ -304,13 +303,13 @@ PARAMETERS = {
                 required=True,
             ),
             "task_id": MappingKey(
-                _IDS_OR_ONE, "These tasks, by the ids that they had. By default all of 'src'."
+                _IDS, "These tasks, by the ids that they had. By default all of 'src'."
             ),
             "projects": MappingKey(
                 BooleanType(), "Restore the backups of projects instead of tasks."
             ),
             "project_id": MappingKey(
-                _IDS_OR_ONE, "The backups of these projects, by the ids that they had."
+                _IDS, "The backups of these projects, by the ids that they had."
             ),
             "at": MappingKey(
                 DateType(), "The newest backups from before this date, or this long ago, like 7d."

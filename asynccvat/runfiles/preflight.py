@@ -6,7 +6,7 @@ checks what needs no server.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from asynccvat.core.format_names import means_json
 from asynccvat.core.models import Task
 from asynccvat.core.plans.dimensions import other_dimension
 from asynccvat.core.plans.upload import RefuseUpload, UploadReason
-from asynccvat.core.selections.id_lists import required
+from asynccvat.core.selections.id_lists import of_some, required
 from asynccvat.core.selections.selection import Selection, check_prunable
 from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import AsyncCvatError, ConfigError, Problem
@@ -78,7 +78,7 @@ class _Check:
         self._task = step.task
         if isinstance(step, DownloadStep):
             known = await self._exporter(step, step.spec.format)
-            tasks = await self._tasks(step, step.paths)
+            tasks = await self._tasks(step, of_some(step.paths, step.paths.keys() - step.of_ranges))
             if known and tasks:
                 await self._dimensions(step, tasks)
         elif isinstance(step, MirrorStep):
@@ -167,14 +167,15 @@ class _Check:
             str(step.place),
             partial(internals(self._client).check_mode, step.options.mode),
         )
-        await self._tasks(step, step.awaits)
+        named = {one for batch in step.batches for one in required(batch.task_ids)}
+        await self._tasks(step, of_some(sorted(step.awaits), named))
         for batch in step.batches:
             await self._upload(step, batch)
 
     async def _upload(self, step: UploadStep, batch: Batch) -> None:
         name = batch.format or ExportSpec().format
         known = means_json(name) or await self._importer(step, name)
-        present = batch.without(step.awaits)
+        present = batch.without(step.awaits | step.gaps)
         if not (known and present.task_ids):
             return
         try:
@@ -192,12 +193,12 @@ class _Check:
             if refusal.reason in _MISTAKES:
                 self._report(str(step.place_of(refusal.task_id)), refusal.problem)
 
-    async def _tasks(self, step: RunFileStep, task_ids: Collection[int]) -> Collection[Task]:
+    async def _tasks(self, step: RunFileStep, task_ids: Sequence[int]) -> Collection[Task]:
         """Check that tasks exist, and return those that do."""
         if not task_ids:
             return ()
         try:
-            listing = await self._client.tasks(Selection(task_ids=tuple(task_ids)))
+            listing = await self._client.tasks(Selection(task_ids=task_ids))
         except AsyncCvatError as error:
             self._report(str(step.place), error)
             return ()

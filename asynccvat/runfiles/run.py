@@ -14,6 +14,7 @@ from pathlib import Path
 
 from asynccvat.aio.callbacks import Callback
 from asynccvat.aio.threads import in_thread
+from asynccvat.core.selections.id_lists import required
 from asynccvat.errors import (
     AsyncCvatError,
     AuthenticationError,
@@ -38,6 +39,7 @@ from asynccvat.runfiles.steps import (
     BackupStep,
     Batch,
     DeletionStep,
+    DownloadStep,
     MirrorStep,
     RestoreStep,
     RunFile,
@@ -186,7 +188,8 @@ async def _plan(
     Args:
         step: The step.
         account: Its server and user.
-        folders: The folders of tasks in mirrors, by mirror and task. Those of this step are added.
+        folders: The folders of tasks in mirrors and downloads, by the folder that holds them and
+            by task. Those of this step are added.
         backups: The first step that makes backups in a folder, by folder. This step is added.
     """
     if isinstance(step, BackupStep):
@@ -200,6 +203,11 @@ async def _plan(
         for plan in plans:
             for one in getattr(plan, "steps", ()):
                 folders[step.dest, one.task_id] = step.dest / one.folder
+    elif isinstance(step, DownloadStep):
+        for plan in plans:
+            for one in getattr(plan, "steps", ()):
+                path = step.paths[one.task_id]
+                folders[path.parent, one.task_id] = path
     return StepPlan(step, plans, _awaited(step, folders))
 
 
@@ -229,16 +237,18 @@ def _awaited(step: RunFileStep, folders: Mapping[tuple[Path, int], Path]) -> Map
     """Return the files that an earlier step will fetch for this one."""
     if not isinstance(step, UploadStep):
         return {}
-    return {
-        task_id: _folder(batch, task_id, folders) or batch.path(task_id, step.options.prefix)
-        for batch in step.batches
-        for task_id in batch.task_ids
-        if task_id in step.awaits
-    }
+    found: dict[int, Path] = {}
+    for batch in step.batches:
+        named = required(batch.task_ids)
+        for task_id in batch.task_ids:
+            folder = _folder(batch, task_id, folders)
+            if task_id in step.awaits and (folder is not None or task_id in named):
+                found[task_id] = folder or batch.path(task_id, step.options.prefix)
+    return found
 
 
 def _folder(batch: Batch, task_id: int, folders: Mapping[tuple[Path, int], Path]) -> Path | None:
-    """Return a task's folder in the mirror that a batch is taken from, None if it is in none."""
+    """Return a task's folder where an earlier step makes it, None if none does."""
     if not isinstance(batch.source, Path):
         return None
     return folders.get((batch.source, task_id))

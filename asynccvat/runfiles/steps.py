@@ -16,6 +16,7 @@ from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.options.restore import ImportOptions, RestoreOptions
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.plans.delete import DeletePlan
+from asynccvat.core.selections.id_lists import of_some, required
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import BackupSpec, ExportSpec
 from asynccvat.runfiles.nodes import FilePosition
@@ -31,7 +32,7 @@ class StepHead:
     place: FilePosition
     server: Mapping[str, SettingValue]
 
-    def fields(self, places: Mapping[int | str, FilePosition]) -> dict[str, Any]:
+    def fields(self, places: Mapping[int | str | range, FilePosition]) -> dict[str, Any]:
         """Return the fields that a step takes over, and the positions of what it names."""
         return {**{item.name: getattr(self, item.name) for item in fields(self)}, "places": places}
 
@@ -52,7 +53,7 @@ class RunFileStep:
     task: str
     place: FilePosition
     server: Mapping[str, SettingValue] = field(default_factory=dict)
-    places: Mapping[int | str, FilePosition] = field(default_factory=dict, repr=False)
+    places: Mapping[int | str | range, FilePosition] = field(default_factory=dict, repr=False)
 
     def place_of(self, what: int | str) -> FilePosition:
         """Return the position of a name; the step's own if the file does not name it."""
@@ -61,11 +62,19 @@ class RunFileStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadStep(RunFileStep):
-    """A download of tasks, each into its own folder."""
+    """A download of tasks, each into its own folder.
+
+    Attributes:
+        paths: The folder of each task.
+        spec: What is downloaded.
+        skip_existing: Whether tasks are left out whose annotation file exists.
+        of_ranges: Those of the tasks that need not exist, as they come from ranges.
+    """
 
     paths: Mapping[int, Path]
     spec: ExportSpec
     skip_existing: bool
+    of_ranges: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,8 @@ class Batch:
 
     def without(self, task_ids: Collection[int]) -> Batch:
         """Return the batch without some tasks."""
-        ids = tuple(task_id for task_id in self.task_ids if task_id not in task_ids)
+        left = [task_id for task_id in self.task_ids if task_id not in task_ids]
+        ids = of_some(left, required(self.task_ids))
         source = self.source
         if not isinstance(source, Path):
             source = {task_id: source[task_id] for task_id in ids}
@@ -104,11 +114,19 @@ class UploadStep(RunFileStep):
         batches: The files, a batch for each format.
         options: The options of the upload.
         awaits: Tasks whose files an earlier step will make.
+        gaps: Numbers of ranges for which there is no file, and no earlier step makes one.
     """
 
     batches: tuple[Batch, ...]
     options: UploadOptions
     awaits: frozenset[int] = frozenset()
+    gaps: frozenset[int] = frozenset()
+
+    @property
+    def present(self) -> tuple[Batch, ...]:
+        """The batches of the files that are there before the run."""
+        batches = [batch.without(self.awaits | self.gaps) for batch in self.batches]
+        return tuple(batch for batch in batches if batch.task_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,6 @@ from typing import Any, Protocol
 import yaml
 
 from asynccvat.core import quantities
-from asynccvat.core.selections.id_lists import read_ids
 from asynccvat.core.wire.urls import ServerUrl
 from asynccvat.errors import ConfigError
 from asynccvat.runfiles.nodes import FilePosition, NodeReader, described, tag
@@ -88,28 +87,6 @@ class IntegerType:
             )
             return None
         return int(value)
-
-
-@dataclass(frozen=True, slots=True)
-class IdType:
-    """An id, or a range of ids like `1-500`, which becomes a `range`."""
-
-    @property
-    def schema(self) -> Schema:
-        """The JSON Schema of the type."""
-        text = {"type": "string", "pattern": r"^\s*\d+\s*-\s*\d+\s*$"}
-        return {"anyOf": [IntegerType(1).schema, text]}
-
-    def read(self, node: yaml.Node, reader: NodeReader, name: str) -> int | range | None:
-        """Read the value of a node."""
-        if tag(node) != "str" or "-" not in node.value:
-            return IntegerType(1).read(node, reader, name)
-        try:
-            (found,) = read_ids(node.value)
-        except ValueError as error:
-            reader.report(node, f"{name!r}: {error}")
-            return None
-        return found
 
 
 @dataclass(frozen=True, slots=True)

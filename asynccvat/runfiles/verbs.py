@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 from functools import singledispatch
+from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.api.backups import backup, plan_backup
@@ -25,7 +26,9 @@ from asynccvat.api.restores import (
     restore_annotations,
 )
 from asynccvat.api.uploads import plan_upload, upload
+from asynccvat.client import CvatClient
 from asynccvat.core.outcomes import RunReport
+from asynccvat.core.selections.id_lists import of_some
 from asynccvat.core.selections.selection import Selection
 from asynccvat.errors import AsyncCvatError
 from asynccvat.runfiles.accounts import Account, target_of
@@ -92,7 +95,7 @@ async def _download(step: DownloadStep, account: Account, hear: StepEvents) -> N
     await _reported(
         download_many(
             account.client,
-            step.paths,
+            await _present(step, account.client),
             step.spec,
             skip_existing=step.skip_existing,
             replace=not step.skip_existing,
@@ -106,12 +109,21 @@ async def _download(step: DownloadStep, account: Account, hear: StepEvents) -> N
 async def _plan_download(step: DownloadStep, account: Account) -> tuple[AnyPlan, ...]:
     plan = await plan_download(
         account.client,
-        step.paths,
+        await _present(step, account.client),
         step.spec,
         skip_existing=step.skip_existing,
         replace=not step.skip_existing,
     )
     return (plan,)
+
+
+async def _present(step: DownloadStep, client: CvatClient) -> Mapping[int, Path]:
+    """Return the folders of a download without those for numbers of a range that are no tasks."""
+    if not step.of_ranges:
+        return step.paths
+    listing = await client.tasks(Selection(task_ids=of_some(step.of_ranges, ())))
+    absent = step.of_ranges - {task.id for task in listing.tasks}
+    return {task_id: path for task_id, path in step.paths.items() if task_id not in absent}
 
 
 @carry_out.register
@@ -187,8 +199,7 @@ async def _plan_upload(step: UploadStep, account: Account) -> tuple[AnyPlan, ...
                 format=batch.format,
                 options=step.options,
             )
-            for one in step.batches
-            if (batch := one.without(step.awaits)).task_ids
+            for batch in step.present
         ]
     )
 

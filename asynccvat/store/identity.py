@@ -23,8 +23,10 @@ from asynccvat.store import trees
 from asynccvat.store.layout import NOT_THERE, Layout, write_file
 
 IDENTITY_NAME = "destination.json"
-IDENTITY_VERSION = 2
+IDENTITY_VERSION = 3
 _OF_MIRRORS = 1
+_OF_OTHERS = 2
+_OF_LAYOUTS = 3
 BACKUPS = "backups"
 """What a destination holds if it is no mirror, and the folder of the receipts of backups."""
 
@@ -33,7 +35,8 @@ class DestinationIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The server and the organization of a destination.
 
     Attributes:
-        version: Version of the format of everything in `.asynccvat`: 2 if it holds backups, which
+        version: Version of the format of everything in `.asynccvat`: 3 if the folders have a
+            layout, which an older asynccvat would rename, 2 if it holds backups, which
             an older asynccvat would take for an empty mirror, or projects or jobs, which it would
             take for tasks; 1 otherwise.
         origin: Scheme, host and port of the server.
@@ -60,7 +63,7 @@ class _IdentityVersion(msgspec.Struct):
 def of_backups(origin: str, organization: str | None) -> DestinationIdentity:
     """Return the identity of a destination of backups."""
     return DestinationIdentity(
-        version=IDENTITY_VERSION, origin=origin, organization=organization, holds=BACKUPS
+        version=_OF_OTHERS, origin=origin, organization=organization, holds=BACKUPS
     )
 
 
@@ -126,16 +129,22 @@ def remember(layout: Layout, wanted: DestinationIdentity, settings: Remembered) 
         if key not in Remembered.__struct_fields__
     }
     # As it will be read: JSON knows no tuples.
-    # An older asynccvat would take the ids of projects and jobs for those of tasks.
-    of_tasks = settings.target in (None, TargetKind.TASK.plural)
-    version = wanted.version if of_tasks else IDENTITY_VERSION
     encoded = msgspec.json.encode(
-        msgspec.structs.replace(wanted, version=version, settings=settings)
+        msgspec.structs.replace(wanted, version=_version_of(wanted, settings), settings=settings)
     )
     changed = msgspec.json.decode(encoded) | identity
     changed["settings"] |= others
     if changed != found:
         _write(layout, changed)
+
+
+def _version_of(wanted: DestinationIdentity, settings: Remembered) -> int:
+    """Return the lowest version that an asynccvat must know to understand a destination."""
+    if settings.layout is not None:
+        return _OF_LAYOUTS
+    # An older asynccvat would take the ids of projects and jobs for those of tasks.
+    of_tasks = settings.target in (None, TargetKind.TASK.plural)
+    return wanted.version if of_tasks else _OF_OTHERS
 
 
 def _write(layout: Layout, identity: object) -> None:

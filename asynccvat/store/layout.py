@@ -7,17 +7,15 @@ folder in it, by a link cannot redirect what is written. `opening` opens them.
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import os
-import re
-import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from asynccvat.core.inventory.kept import kept_stem
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.receipts import (
     MemberRecord,
@@ -27,7 +25,7 @@ from asynccvat.core.records.receipts import (
     decode_receipt,
     encode_receipt,
 )
-from asynccvat.errors import ConfigError, ForeignFolderError, StoreError
+from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import files
 
 TREE = "tree"
@@ -42,7 +40,7 @@ NOT_THERE = -1
 """In place of a handle: the folder does not exist, and the destination is read-only."""
 
 _HEAD_BYTES = 4096
-_JOB_FOLDER = re.compile(r"task[0-9]+/job[0-9]+")
+_MOST_DEEP = 16
 
 
 @dataclass
@@ -61,6 +59,7 @@ class Layout:
         exchange_unsupported: Whether exchanging two names has turned out to be unsupported.
         can_sync_filesystem: Whether one call can make everything durable.
         is_new: Whether opening it made its `.asynccvat`.
+        parents_lock: Held while folders that hold those of targets are made or removed.
         created: The folders above that, and the destination, as far as opening it made them.
         keeps_history: Whether replaced annotation files are moved to `history`.
         sync_failure: The error of the first sync that failed, None if none has.
@@ -81,6 +80,7 @@ class Layout:
     keeps_history: bool = False
     sync_failure: OSError | None = None
     claims_lock: threading.Lock = field(default_factory=threading.Lock)
+    parents_lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def staging_path(self) -> Path:
@@ -238,62 +238,29 @@ class Layout:
         with self.claims_lock:
             self.claims = None
 
-    # --- folders in folders --------------------------------------------------------------
-
-    def make_parent(self, folder: str) -> None:
-        """Make the folder that a job's folder lies in, durably, unless it is there.
-
-        Raises:
-            ForeignFolderError: Something else has its name.
-        """
-        parent = parent_of(folder)
-        if parent is None:
-            return
-        status = files.lstat(parent, dir_fd=self.dest)
-        if status is None:
-            files.mkdir(parent, dir_fd=self.dest)
-            self.sync_folder(self.dest)
-        elif not stat.S_ISDIR(status.st_mode):
-            raise ForeignFolderError(
-                f"cannot write to {str(self.path / folder)!r}: {str(self.path / parent)!r} is no "
-                "folder. Move it away.",
-                step="commit",
-            )
-
-    def sync_home(self, folder: str) -> None:
-        """Sync the folder in which a target's folder lies."""
-        parent = parent_of(folder)
-        if parent is None or files.lstat(parent, dir_fd=self.dest) is None:
-            self.sync_folder(self.dest)
-            return
-        with files.folder(parent, dir_fd=self.dest) as fd:
-            self.sync_folder(fd)
-
-    def remove_empty_parent(self, folder: str) -> None:
-        """Remove the folder that a job's folder was in, if nothing else is in it."""
-        parent = parent_of(folder)
-        if parent is None:
-            return
-        try:
-            files.rmdir(parent, dir_fd=self.dest)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
-                raise
-
     # --- quarantine ------------------------------------------------------------------
 
-    def quarantine(self, name: str, *, dir_fd: int, folder: str) -> Path:
-        """Move a file or folder into `kept/`, durably, and return its new path."""
-        kept_name = self.free_kept_name(folder)
+    def quarantine(
+        self, name: str, *, dir_fd: int, head: ReceiptHead | None, task_id: int | None = None
+    ) -> Path:
+        """Move a file or folder into `kept/`, durably, and return its new path.
+
+        Args:
+            name: Its name.
+            dir_fd: Handle of the folder that it is in.
+            head: The receipt of the target that it belongs to, None if it cannot be read.
+            task_id: The id of the target, where there is no receipt.
+        """
+        kept_name = self.free_kept_name(str(task_id) if head is None else kept_stem(head))
         files.rename(name, kept_name, dir_fd=dir_fd, new_dir_fd=self.kept)
         self.sync_folder(self.kept)
         self.sync_folder(dir_fd)
         return self.path / OWN_FOLDER / "kept" / kept_name
 
-    def free_kept_name(self, folder: str) -> str:
-        """Return a name in `kept/` that is free, for what was in a folder."""
+    def free_kept_name(self, stem: str) -> str:
+        """Return a name in `kept/` that is free, and begins as given."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        name = f"{folder.replace('/', '-')}-{stamp}"
+        name = f"{stem}-{stamp}"
         numbered = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
         return next(one for one in numbered if files.lstat(one, dir_fd=self.kept) is None)
 
@@ -310,27 +277,21 @@ def check_head(head: ReceiptHead, task_id: int) -> None:
         )
 
 
-def parent_of(folder: str) -> str | None:
-    """Return the folder that a target's folder lies in, None for the destination itself."""
-    outer, slash, _ = folder.partition("/")
-    return outer if slash else None
-
-
 def receipt_name(task_id: int) -> str:
     """Return the name of a task's receipt."""
     return f"{task_id}.json"
 
 
 def is_folder_name(name: str) -> bool:
-    """Whether a target's folder may have this name: no path, and not asynccvat's own folder.
-
-    The folder of a job is the one exception. It lies in that of its task: `task147/job355`.
-    """
-    return _JOB_FOLDER.fullmatch(name) is not None or (
-        name not in ("", ".", "..")
-        and "/" not in name
+    """Whether a target's folder may have this path: below the destination, and not in our own."""
+    parts = name.split("/")
+    return (
+        len(parts) <= _MOST_DEEP
         and "\0" not in name
-        and not name.casefold().startswith(OWN_FOLDER)
+        and all(
+            part not in ("", ".", "..") and not part.casefold().startswith(OWN_FOLDER)
+            for part in parts
+        )
     )
 
 

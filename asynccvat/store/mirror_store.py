@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from asynccvat.aio.threads import in_limited_thread, in_thread
+from asynccvat.core.models import Task
 from asynccvat.core.paths import OWN_FOLDER, NameRules
 from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, after_upload
 from asynccvat.core.records.remembered import Remembered
@@ -261,14 +262,29 @@ class MirrorStore(MirrorView):
         self.warnings += leftovers.recover_task(self._layout, task_id)
         discard(self._layout.staging, str(task_id), keep_above=KEEP_ABOVE if keep else None)
 
-    async def move(self, head: ReceiptHead, folder: str) -> Committed:
+    async def move(
+        self,
+        head: ReceiptHead,
+        folder: str,
+        *,
+        renamed: Task | None = None,
+        content: str | None = None,
+    ) -> Committed:
         """Rename a task's folder.
+
+        Args:
+            head: Its receipt.
+            folder: The new name.
+            renamed: The task as listed, if only its name or its project changed on the server.
+            content: A digest for a receipt that has none; see `core.plans.renames`.
 
         Raises:
             ForeignFolderError: Something that is not ours has the new name.
             StoreError: Another task's folder has the name, the folder is gone, or as `commit`.
         """
-        return await self._alone(MoveFolder(self._layout, head.task_id, head, folder))
+        return await self._alone(
+            MoveFolder(self._layout, head.task_id, head, folder, renamed, content)
+        )
 
     async def remove(self, head: ReceiptHead) -> Committed:
         """Remove a task's folder and receipt. Edited and added files go to `kept/`.

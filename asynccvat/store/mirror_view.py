@@ -75,7 +75,10 @@ class MirrorView:
             found = await self._in_chunks(survey.read_heads, ids)
             heads = {task_id: head for part, _ in found for task_id, head in part.items()}
         settings = from_receipts(list(heads.values()))
-        return replace(settings, lost=self.remembered is not None)
+        if self.remembered is None:
+            # Nothing was lost, so no layout was: it was made before there were any.
+            return replace(settings, layout=None)
+        return replace(settings, lost=True)
 
     async def is_unused(self) -> bool:
         """Whether no task was mirrored into the destination, and none is on its way.

@@ -90,7 +90,9 @@ class PutAside:
         """
 
         def restore() -> str | None:
-            aside = _Restoring(self._layout, folder, self._verify_lock).restore(item)
+            head = None if item.target_id is None else self._layout.head_or_none(item.target_id)
+            stem = folder.replace("/", "-") if head is None else kept.kept_stem(head)
+            aside = _Restoring(self._layout, folder, stem, self._verify_lock).restore(item)
             return None if aside is None else f"{KeptKind.QUARANTINE}/{aside}"
 
         return await self._threads.run("restore into", restore, task_id=item.target_id)
@@ -110,7 +112,7 @@ def _unmeasured(
     layout: Layout, heads: Mapping[int, ReceiptHead]
 ) -> Iterator[tuple[KeptItem, str, int]]:
     """Yield each item without its size, with its name in an open folder and the folder's handle."""
-    flat = kept.by_flat_name(heads)
+    flat = kept.by_kept_name(heads)
     for name, fd in _entries(KeptKind.QUARANTINE, layout.own):
         yield kept.quarantined(name, flat), name, fd
     for name, fd in _entries(KeptKind.REPLACED, layout.own):
@@ -148,9 +150,12 @@ def _measured(item: KeptItem, name: str, dir_fd: int) -> KeptItem:
 class _Restoring:
     """Moves the files of one item back into a folder of the mirror."""
 
-    def __init__(self, layout: Layout, folder: str, verify_lock: Callable[[], None]) -> None:
+    def __init__(
+        self, layout: Layout, folder: str, stem: str, verify_lock: Callable[[], None]
+    ) -> None:
         self._layout = layout
         self._folder = folder
+        self._stem = stem
         self._verify_lock = verify_lock
         self._aside: str | None = None
 
@@ -195,7 +200,7 @@ class _Restoring:
     def _put_aside(self, name: str, target: int, below: str) -> None:
         """Move a file or folder that is in the way into a new entry of the quarantine."""
         if self._aside is None:
-            self._aside = self._layout.free_kept_name(self._folder)
+            self._aside = self._layout.free_kept_name(self._stem)
         self._verify_lock()
         with trees.made(f"{self._aside}/{below}".rstrip("/"), dir_fd=self._layout.kept) as aside:
             files.rename(name, name, dir_fd=target, new_dir_fd=aside)

@@ -15,8 +15,8 @@ from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.problems import obstacle
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead, decode_receipt
 from asynccvat.errors import StoreError
-from asynccvat.fs import disk_errors, files
-from asynccvat.store import trees
+from asynccvat.fs import disk_errors
+from asynccvat.store import homes, trees
 from asynccvat.store.layout import NOT_THERE, Layout, check_head, is_folder_name, receipt_name
 from asynccvat.store.trees import ChangedMember
 
@@ -167,6 +167,6 @@ def unclaimed(layout: Layout, folder_names: Sequence[str]) -> set[str]:
         name
         for name in folder_names
         if is_folder_name(name)
-        and files.lstat(name, dir_fd=layout.dest) is not None
+        and homes.status_of(name, dir_fd=layout.dest) is not None
         and layout.claimed_by(name) is None
     }

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from asynccvat.core.inventory.kept import by_flat_name
+from asynccvat.core.inventory.kept import by_kept_name
 from asynccvat.core.inventory.usage import OF_OWN_FOLDERS, RoomOwner, Use, UsedRoom, owner_of
 from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.backups import target_of
@@ -76,7 +76,7 @@ def measure_mirror(layout: Layout, heads: Mapping[int, ReceiptHead]) -> list[Use
     counter = _Counter()
     owners = {head.folder: RoomOwner(head.target, head.task_id) for head in heads.values()}
     _add_folders(counter, layout, owners)
-    flat = by_flat_name(heads)
+    flat = by_kept_name(heads)
     target = next((head.target for head in heads.values()), TargetKind.TASK)
     for name in files.names(layout.own):
         use = OF_OWN_FOLDERS.get(name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from opentelemetry.metrics import Meter
 
 from asynccvat.core.targets import TargetKind
-from asynccvat.telemetry.names import ACTION, DIRECTION, OK, PROBLEM, STAGE, STEP, TARGET
+from asynccvat.telemetry.names import ACTION, DIRECTION, OK, PROBLEM, STAGE, STEP, TARGET, VERB
 
 # Seconds. Those that the API proposes end at ten seconds, and exports take minutes.
 _SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 14400)
@@ -68,9 +68,9 @@ class Instruments:
         """Count a difference that a verification found."""
         self._problems.add(1, {PROBLEM: kind})
 
-    def record_run(self, seconds: float, *, ok: bool) -> None:
-        """Record the wall time of a run."""
-        self._runs.record(seconds, {OK: ok})
+    def record_run(self, seconds: float, verb: str, *, ok: bool) -> None:
+        """Record the wall time of a run; `verb` is the function that it was a run of."""
+        self._runs.record(seconds, {OK: ok, VERB: verb})
 
     def record_task(self, seconds: float, action: str) -> None:
         """Record the time from a task's start to its outcome."""

@@ -79,6 +79,7 @@ class TelemetryListener:
         self._clock = clock
         self._verify: OpenSpan | None = None
         self._run: OpenSpan | None = None
+        self._verb = ""
         self._tasks: dict[int, OpenTask] = {}
 
     def __call__(self, event: Event) -> None:
@@ -110,7 +111,12 @@ class TelemetryListener:
         match event:
             case RunStarted():
                 self._abandon_run(now)
-                about = {names.TRANSFERS: event.transfers, names.TARGET: str(event.target)}
+                self._verb = event.verb
+                about = {
+                    names.VERB: event.verb,
+                    names.TRANSFERS: event.transfers,
+                    names.TARGET: str(event.target),
+                }
                 self._run = start_span(self._tracer, "asynccvat.run", self._verify, now, about)
             case RunFinished():
                 self._end_run(event.report, now)
@@ -257,7 +263,7 @@ class TelemetryListener:
         self._run.span.set_attributes(about)
         if not report.ok:
             self._run.fail(_why_not(report), report.stopped_by)
-        self._instruments.record_run(self._run.end(now), ok=report.ok)
+        self._instruments.record_run(self._run.end(now), self._verb, ok=report.ok)
         self._run = None
 
     def _end_verify(self, report: VerifyReport, now: int) -> None:

@@ -20,6 +20,7 @@ TARGET = "asynccvat.target"
 TARGET_ID = "asynccvat.target.id"
 TASKS = "asynccvat.tasks"
 TRANSFERS = "asynccvat.transfers"
+VERB = "asynccvat.verb"
 WORKER_SECONDS = "asynccvat.server.seconds"
 
 DIRECTION = "network.io.direction"

@@ -32,6 +32,7 @@ from asynccvat.fs import handles
 from asynccvat.http import giving_way
 from asynccvat.http.retry_after import Timing
 from asynccvat.transfer.bugs import of_one_task
+from asynccvat.transfer.content_fingerprints import ContentFingerprints
 from asynccvat.transfer.export_source import EarlierResult, ExportSource
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.json_source import JsonSource
@@ -79,6 +80,7 @@ class Dispatcher:
         listed_at: datetime | None = None,
         one_lock: bool = True,
         refresh: bool = False,
+        contents: ContentFingerprints | None = None,
         earlier_result: EarlierResult | None = None,
         jobs: Mapping[int, bytes] | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class Dispatcher:
             one_lock: Whether all destinations are under one lock, so that a lost lock ends the
                 run.
             refresh: Whether unchanged images are reused without exporting them again.
+            contents: Tells what an export depends on, for the receipts. None leaves that out.
             earlier_result: Finds results of which a part is on disk, and which are read first.
             jobs: For tasks as JSON: the text of `jobs.json` for each that has jobs.
         """
@@ -157,6 +160,7 @@ class Dispatcher:
             emit=self._note_event,
             on_staged=self._outages.note_staged,
             action=Action.BACKED_UP if isinstance(spec, BackupSpec) else Action.FETCHED,
+            contents=contents,
         )
         most = options.concurrency or MOST_IN_FLIGHT
         self._under_way = anyio.Semaphore(most + _EXPORTED_AHEAD * options.transfers)

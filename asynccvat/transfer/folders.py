@@ -13,6 +13,7 @@ import anyio
 
 from asynccvat.archives import ArchiveReader, StagedArchive
 from asynccvat.core.annotations.staged_counts import counting_rule
+from asynccvat.core.plans.targets import JobAsTask
 from asynccvat.core.records.receipts import MemberRecord, Receipt, ReceiptHead, format_version
 from asynccvat.core.specs import ExportSpec, RequestSpec
 from asynccvat.errors import AsyncCvatError, StoreError
@@ -91,9 +92,10 @@ def _receipt(fetched: Fetched) -> Receipt:
     order, spec, read = fetched.order, fetched.spec, fetched.archive
     assert isinstance(spec, ExportSpec), "a backup stays a file"
     head = ReceiptHead(
-        version=format_version(read.members, spec.target),
+        version=format_version(read.members, spec.target, order.folder),
         target=spec.target,
         task_id=order.task.id,
+        of_task=order.task.task_id if isinstance(order.task, JobAsTask) else None,
         task_name=order.task.name,
         project_id=order.task.project_id,
         folder=order.folder,
@@ -106,6 +108,7 @@ def _receipt(fetched: Fetched) -> Receipt:
         organization=fetched.organization,
         digest=read.digest,
         media_fingerprint=fetched.media_fingerprint,
+        content=fetched.content,
         annotations=read.annotations,
         files=len(read.members),
         bytes=sum(member.size for member in read.members),

@@ -15,10 +15,11 @@ from asynccvat.transfer.run import Run
 
 async def noted(
     note: LastRunNote,
-    verb: str,
     work: Callable[[], Awaitable[AsyncCvatError | None]],
     run: Run,
     report: ReportBuilder,
+    *,
+    only: str,
 ) -> AsyncCvatError | None:
     """Do a run's work, and note its begin and its end.
 
@@ -26,12 +27,12 @@ async def noted(
 
     Args:
         note: Where to note it.
-        verb: What runs.
         work: Returns the error that stopped it early, if any did.
         run: The run, for its plan.
-        report: The outcomes so far.
+        report: What runs, and the outcomes so far.
+        only: The part of the destination that the run is about, in words; "" for all.
     """
-    begun = LastRun(verb=verb, began_at=_now())
+    begun = LastRun(verb=report.verb, began_at=_now(), only=only)
     with contextlib.suppress(StoreError):
         await note.write(begun)
     stopped_by: AsyncCvatError | None = None

@@ -18,6 +18,7 @@ from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.errors import ArchiveError, AsyncCvatError
 from asynccvat.events import Event, TransferFinished
 from asynccvat.store import StagingStore
+from asynccvat.transfer.content_fingerprints import ContentFingerprints
 from asynccvat.transfer.orders import Destinations, Fetched, FetchOrder
 from asynccvat.transfer.sources import TaskSource
 
@@ -35,6 +36,7 @@ class TaskFetcher:
         emit: Callable[[Event], None],
         on_staged: Callable[[int], None] = lambda _: None,
         action: Action = Action.FETCHED,
+        contents: ContentFingerprints | None = None,
     ) -> None:
         """Prepare to fetch tasks.
 
@@ -46,6 +48,7 @@ class TaskFetcher:
             emit: Receives the events.
             on_staged: Receives each task that has its folder in staging.
             action: What is done with a task, for its outcome.
+            contents: Tells what an export depends on. None leaves that out.
         """
         self._source = source
         self._destinations = destinations
@@ -54,6 +57,7 @@ class TaskFetcher:
         self._emit = emit
         self._on_staged = on_staged
         self._action = action
+        self._contents = contents
 
     async def fetch(self, order: FetchOrder) -> TaskOutcome:
         """Fetch one task. The caller holds a slot for it, which is given back.
@@ -71,11 +75,14 @@ class TaskFetcher:
                 try:
                     read, media = await reading.fill(destination, staging)
                     self._emit(TransferFinished(order.task.id))
+                    contents = self._contents
+                    content = None if contents is None else await contents.of_export(order.task)
                     fetched = Fetched(
                         order=order,
                         spec=reading.spec,
                         archive=read,
                         media_fingerprint=media,
+                        content=content,
                         origin=self._origin,
                         organization=self._organization,
                         requested_at=requested_at,

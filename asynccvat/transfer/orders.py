@@ -108,6 +108,7 @@ class Fetched:
         spec: What the server made.
         archive: The members, checked.
         media_fingerprint: That of the images, None if it is unknown.
+        content: That of all that the export depends on except names, None if it is unknown.
         origin: The server.
         organization: Its organization, None for none.
         requested_at: When the run requested it, as text.
@@ -118,6 +119,7 @@ class Fetched:
     spec: RequestSpec
     archive: StagedArchive
     media_fingerprint: str | None
+    content: str | None
     origin: str
     organization: str | None
     requested_at: str

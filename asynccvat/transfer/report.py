@@ -31,17 +31,20 @@ class ReportBuilder:
     """Collect outcomes and warnings of a run, and write its report at the end.
 
     Attributes:
+        verb: The function that it is a run of.
         outcomes: The outcomes so far.
         new_ids_file: The file that says which id became which, None for none.
     """
 
-    def __init__(self, run: Run, options: TransferOptions) -> None:
+    def __init__(self, run: Run, options: TransferOptions, *, verb: str) -> None:
         """Begin the report. Time and requests are counted from here.
 
         Args:
             run: The run.
             options: How long it may wait for the server, and go on in all.
+            verb: The function that it is a run of.
         """
+        self.verb = verb
         self._run = run
         self._most_seconds = options.max_time
         self._transfers = options.transfers
@@ -90,7 +93,7 @@ class ReportBuilder:
         """
         stopped_by: AsyncCvatError | None = None
         interrupted = True
-        self._run.emit(RunStarted(self._transfers, bandwidth=self._bandwidth))
+        self._run.emit(RunStarted(self._transfers, bandwidth=self._bandwidth, verb=self.verb))
         try:
             with (
                 listening(self._listener),

@@ -45,14 +45,15 @@ class MirrorDataset:
         Raises:
             FileNotFoundError: The folder holds no annotations in COCO format.
         """
-        folders = sorted(
-            (path for path in Path(mirror).glob("task*") if path.name[4:].isdigit()),
-            key=lambda path: int(path.name[4:]),
-        )
+        # The first line of each receipt names a task and its folder.
+        heads = []
+        for receipt in Path(mirror).glob(".asynccvat/receipts/*.json"):
+            with receipt.open(encoding="utf-8") as lines:
+                heads.append(json.loads(lines.readline()))
         files = [
             file
-            for folder in folders
-            for file in sorted(folder.glob("annotations/instances_*.json"))
+            for head in sorted(heads, key=lambda head: int(head["task_id"]))
+            for file in sorted(Path(mirror, head["folder"]).glob("annotations/instances_*.json"))
         ]
         if not files:
             raise FileNotFoundError(f"{mirror} holds no annotations in COCO format")

@@ -113,7 +113,9 @@ def _network() -> Screens:
     )
     with stage(options) as on:
         on.show("mirror", "data/", "--images", "--bwlimit", "1500K")
-    middle = on.recording.first(lambda text: "s downloading" in text and share_done(text) > 0.2)
+    middle = on.recording.first(
+        lambda text: text.count("s downloading ") >= 3 and share_done(text) > 0.2
+    )
     end = on.recording.frames[-1]
     return {
         "progress-network": still(middle, "A mirror while the network is the limit", COLUMNS),
@@ -136,7 +138,8 @@ def _outage() -> Screens:
                 on.server.clear_faults()
 
         on.show("mirror", "data/", on_frame=break_server)
-    frame = on.recording.last(lambda text: "waiting up to" in text)
+    # The line of the outage stands for a moment below the news that it is over.
+    frame = on.recording.last(lambda text: "waiting up to" in text and "answers again" not in text)
     return {"outage": still(frame, "A mirror whose server does not answer", COLUMNS)}
 
 

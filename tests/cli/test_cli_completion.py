@@ -257,6 +257,23 @@ def test_the_tab_key_completes_a_command_a_format_and_a_folder(
         terminal.close()
 
 
+@pytest.mark.parametrize("shell", [pytest.param(name, marks=needs(name)) for name in INTERACTIVE])
+def test_an_installed_completion_offers_at_the_first_tab_of_a_new_terminal(
+    shell: str, environment: dict[str, str]
+) -> None:
+    home = Path(environment["HOME"])
+    home.mkdir(exist_ok=True)
+    (home / f".{shell}rc").write_text("PS1='> '\n", "utf-8")
+    terminal = Terminal([shell, "-i"], environment | {"ZDOTDIR": str(home)})
+    try:
+        terminal.types("asynccvat --install-completion\n", "once you restart")
+        terminal.types(f"exec {shell} -i\n", "> ")
+        terminal.types("echo rea''dy\n", "ready")
+        terminal.types("asynccvat mirr\t", "ror")
+    finally:
+        terminal.close()
+
+
 BROKEN = {
     "no server": {"CVAT_URL": ""},
     "no credentials": {"CVAT_USERNAME": "", "CVAT_PASSWORD": ""},

@@ -128,6 +128,9 @@ def test_progress_counts_and_names_what_the_command_does() -> None:
     assert "2.1 datasets/min" in progress.overall(30.0)
     assert Progress(0.0, words_of("import_dataset")).overall(1.0) == "checking the datasets"
     assert Progress(0.0, words_of("restore")).overall(1.0) == "reading the backups"
+    deletion = Progress(0.0, words_of("delete"))
+    deletion.apply(events.TaskStarted(1, "street"), 1.0)
+    assert deletion.stages(1.0) == "1 being deleted"
 
 
 def test_work_that_turns_out_to_need_nothing_is_done() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,6 +121,26 @@ def test_the_topic_of_the_environment_names_each_variable(bare_shell: Shell) -> 
     assert all(variable in shown for variable in (*VARIABLES.values(), CONFIG_VARIABLE))
 
 
+READ = re.compile(r"""(?:environ|environment)(?:\.get\(|\[)"([A-Z_]+)\"""")
+
+
+def test_the_topic_of_the_environment_names_each_variable_that_the_command_line_reads(
+    bare_shell: Shell,
+) -> None:
+    named = set(re.findall(r"[A-Z][A-Z_]+", bare_shell("help", "environment").out))
+    folder = Path(cli.__file__).parent
+    read = {name for file in folder.rglob("*.py") for name in READ.findall(file.read_text("utf-8"))}
+    assert {"CI", "TERM", "NO_COLOR", "COLUMNS"} <= read
+    assert {name for name in read if not name.startswith("_")} - named - OF_TERMINALS == set()
+    assert {"ASYNCCVAT_WEBHOOK_SECRET", "SSL_CERT_FILE", "CURL_CA_BUNDLE"} <= named
+
+
+OF_TERMINALS = {"TMUX", "COLORTERM", "VTE_VERSION", "TERM_PROGRAM", "TERM_PROGRAM_VERSION"} | {
+    "COMP_WORDS"
+}
+"""Variables that a terminal, or the script of a shell's completion, sets about itself."""
+
+
 def test_the_topic_of_the_connection_has_its_options(bare_shell: Shell) -> None:
     shown = bare_shell("help", "connection").out
     assert "--client-cert" in shown
@@ -182,3 +203,11 @@ def test_arguments_stay_where_there_is_no_room_at_all() -> None:
 )
 def test_a_sentence_is_cut_after_its_first_clauses(text: str, line: str) -> None:
     assert panels.one_line(text, 32) == line
+
+
+def test_an_option_with_a_letter_is_explained_on_the_short_page(bare_shell: Shell) -> None:
+    text = bare_shell("report", "--help").out
+    assert "-o, --output FILE.html" in text
+    assert "Also: " not in text
+    # Of a list, `--output` has no letter, and says what other options say.
+    assert "--output" in bare_shell("list-tasks", "--help").out.partition("Also: ")[2]

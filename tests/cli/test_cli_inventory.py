@@ -59,6 +59,17 @@ def test_a_mirror_that_is_as_it_should_be_is_one_line(
     assert re.search(r"complete \d+ s ago\.$", line)
 
 
+@pytest.mark.usefixtures("mirrored")
+def test_a_run_of_some_tasks_is_not_told_as_a_complete_mirror(shell: Shell) -> None:
+    shell("mirror", "data", "-t", 2)
+    (line,) = shell("status", "data").out.splitlines()
+    assert re.search(r", last run of task 2 alone, complete \d+ s ago\.$", line)
+    assert re.search(r"last run +mirror of task 2 alone, ", shell("status", "data", "-v").out)
+    assert shell("status", "data", "--json").json["last_run"]["only"] == "task 2"
+    shell("mirror", "data", "--since-last-run")
+    assert shell("status", "data", "--json").json["last_run"]["only"] == ""
+
+
 def test_what_was_edited_or_is_missing_is_named(shell: Shell, mirrored: SimulatedServer) -> None:
     assert len(mirrored.tasks) == 3
     edited()

@@ -14,7 +14,7 @@ from command_line import Shell
 from gateway import gateway
 from keyrings import MemoryKeyring, memory_keyring
 from official_clients import COMMAND, needs_cli, run
-from terminals import on_a_terminal
+from terminals import CTRL_C, CTRL_D, on_a_terminal
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
@@ -155,7 +155,10 @@ def test_a_logout_with_a_wrong_password_forgets_nothing(
 ) -> None:
     with_password(bare_shell, own, monkeypatch)
     give(monkeypatch, "wrong-password")
-    assert bare_shell("logout", "--password-stdin").code == 3
+    ended = bare_shell("logout", "--password-stdin")
+    assert ended.code == 3
+    kept = f"The login {name_of(own)!r} is kept. '--keep-token' forgets it without the server."
+    assert ended.err.startswith(f"{kept}\nError: ")
     assert len(stored(tmp_path)) == len(tokens(own)) == 1
     give(monkeypatch, "")
     ended = bare_shell("logout", "--keep-token")
@@ -186,6 +189,7 @@ def test_an_expired_token_makes_no_login_and_is_told_of_later(
     logins["logins"][0]["token"]["expiry_date"] = "2026-01-01T00:00:00Z"
     path.write_text(json.dumps(logins), "utf-8")
     own.accounts.access_tokens[2].expiry = datetime(2026, 1, 1, tzinfo=UTC)
+    assert "read-only, expired on 2026-01-01" in bare_shell("whoami", "--all").out
     ended = bare_shell("list-tasks")
     assert ended.code == 3
     assert (
@@ -249,7 +253,7 @@ def test_a_lost_answer_makes_no_second_token(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("login",), "no server is given. Run `asynccvat login`, use --url"),
+        (("login",), "no server is given. Give its address: asynccvat login https://cvat.ex"),
         (("login", "https://cvat.invalid"), "no credentials are given. Use --token-stdin, or --us"),
         (("login", "ftp://cvat.invalid"), "the server URL 'ftp://cvat.invalid' does not start"),
         (("login", "a.invalid", "--url", "b.invalid"), "--url names the server, too. Remove one"),
@@ -365,6 +369,12 @@ def test_saved_logins_are_listed_without_a_server(
     assert "in the personal workspace" in bare_shell("whoami").out
 
 
+def test_an_empty_list_of_logins_says_how_to_save_one(bare_shell: Shell) -> None:
+    ended = bare_shell("whoami", "--all")
+    assert ended.err == "There is no saved login. Save one with `asynccvat login`.\n"
+    assert bare_shell("whoami", "--all", "--json").json == []
+
+
 @needs_cli
 def test_cvat_s_own_command_line_uses_the_login(
     bare_shell: Shell, own: SimulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -399,6 +409,29 @@ def test_on_a_terminal_it_asks_for_everything_and_shows_no_secret(
     assert "is revoked." in shown
     assert tokens(own) == []
     assert own.password not in shown
+
+
+@pytest.mark.usefixtures("bare_shell")
+@pytest.mark.parametrize("key", [CTRL_C, CTRL_D])
+@pytest.mark.parametrize(
+    ("arguments", "question"),
+    [
+        (("login",), "like https://cvat.example.com: "),
+        (("login", "cvat.invalid"), "Access token: "),
+        (("login", "cvat.invalid", "-u", "ann"), "Password of ann at"),
+    ],
+)
+def test_a_question_that_is_ended_ends_the_command_on_a_line_of_its_own(
+    tmp_path: Path, arguments: tuple[str, ...], question: str, key: str
+) -> None:
+    shown = on_a_terminal(tmp_path, arguments, ((question, key),), code=130)
+    assert shown.splitlines()[-1] == "Stopped."
+
+
+@pytest.mark.usefixtures("bare_shell")
+def test_no_address_is_no_empty_option(tmp_path: Path) -> None:
+    shown = on_a_terminal(tmp_path, ("login",), (("like https://cvat.example.com: ", ""),), code=2)
+    assert "Error: no server is given. Give its address: asynccvat login" in shown
 
 
 @pytest.mark.parametrize("line", ["insecure: true", "proxy: http://127.0.0.1:9"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -149,3 +151,45 @@ def test_what_is_no_log_is_refused(bare_shell: Shell, tmp_path: Path) -> None:
     gone = bare_shell("report", "gone.jsonl")
     assert gone.code == 2
     assert "'gone.jsonl' cannot be read: No such file or directory" in gone.err
+
+
+def test_a_report_as_json_has_the_figures_and_every_task(shell: Shell, tmp_path: Path) -> None:
+    shell("mirror", "data", "-t", "1", "-t", "999", "--log-json", "events.jsonl")
+    ended = shell("report", "events.jsonl", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    data = ended.json
+    assert (data["version"], data["command"], data["state"]) == (1, "mirror", "failed")
+    assert data["counts"] == {"fetched": 1, "failed": 1}
+    assert {one["task_id"]: one["action"] for one in data["outcomes"]} == {
+        1: "fetched",
+        999: "failed",
+    }
+    (failure,) = data["failures"]
+    assert (failure["ids"], failure["retry"]) == ([999], "asynccvat mirror data -t 999")
+    assert not (tmp_path / "events.html").exists()
+
+
+def test_a_page_and_json_are_written_together(shell: Shell, tmp_path: Path) -> None:
+    shell("mirror", "data", "-t", "1", "--log-json", "events.jsonl")
+    ended = shell("report", "events.jsonl", "--json", "-o", "page.html")
+    assert ended.json["counts"] == data_of(tmp_path / "page.html")["head"]["counts"]
+    both = shell("report", "events.jsonl", "--json", "-o", "-")
+    assert both.code == 2
+    assert "stdout takes the page or the JSON, not both" in both.err
+
+
+def test_a_page_goes_to_stdout_and_a_log_comes_from_stdin(shell: Shell, tmp_path: Path) -> None:
+    shell("mirror", "data", "-t", "1", "--log-json", "events.jsonl")
+    ended = shell("report", "events.jsonl", "-o", "-")
+    assert ended.out.startswith("<!doctype html>")
+    (tmp_path / "page.html").write_text(ended.out, "utf-8")
+    assert data_of(tmp_path / "page.html")["head"]["counts"] == {"fetched": 1}
+    piped = subprocess.run(
+        [sys.executable, "-m", "asynccvat", "report", "-"],
+        input=(tmp_path / "events.jsonl").read_bytes(),
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert piped.stdout.decode() == ended.out
+    assert sorted(path.name for path in tmp_path.glob("*.html")) == ["page.html"]

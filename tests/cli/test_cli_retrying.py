@@ -143,7 +143,7 @@ def test_where_ids_do_not_help_the_command_is_run_again() -> None:
 
 
 def test_all_that_failed_is_one_list_of_ids_where_there_is_no_report() -> None:
-    outcomes = [failed(4), failed(9, "task 9: gone"), failed(5)]
+    outcomes = [failed(5), failed(9, "task 9: gone"), failed(4)]
     assert lines(*outcomes, line="mirror d --all")[-1] == "    asynccvat mirror d -t 4,5,9"
     files = [failed(0), failed(0, "gone")]
     assert (
@@ -230,6 +230,9 @@ def test_projects_that_could_not_be_backed_up_are_retried(
 ) -> None:
     own.faults.add(Fault(path="/api/projects/1/backup/export", status=400))
     command = retried(shell, "backup", "backups", "--projects", "--no-fsync")
+    assert shell("backup", "backups", "--projects").err.startswith(
+        f"backups/ holds backups of projects of {own.url}: all projects\n"
+    )
     assert command == "asynccvat backup backups --projects --no-fsync"
 
 

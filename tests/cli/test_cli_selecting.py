@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from asynccvat.simulator import SimulatedServer, SimulatorOptions
+from asynccvat.simulator.threads import serve_in_thread
 
 if TYPE_CHECKING:
     from command_line import Shell
@@ -153,3 +157,77 @@ def test_a_run_file_is_checked_for_names_limits_and_ranges(shell: Shell, tmp_pat
     )
     ended = shell("run", "run.yaml")
     assert (ended.code, "would find others when the file is run again" in ended.err) == (2, True)
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedServer]:
+    """A server for one test, which may change it; request `shell` before it."""
+    with serve_in_thread(SimulatorOptions(tasks=6, frames=1)) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        yield server
+
+
+def test_of_a_range_a_run_file_takes_the_tasks_that_exist(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    assert len(own.tasks) == 6
+    Path("steps.yaml").write_text(
+        "- {task: download, parameters: {task_ids: 4-900, out_dir: raw}}\n"
+        "- {task: upload, parameters: {task_ids: 1-900, in_dir: raw, backup_dir: kept}}\n"
+        "- {task: mirror, parameters: {dest: data, task_id: '5-900,6', no_fsync: true}}\n"
+        "- {task: upload, parameters: {task_ids: 1-900, in_dir: data}}\n"
+    )
+    steps = shell("run", "steps.yaml", "--dry-run", "--json").json["steps"]
+    assert [sorted(one["awaits"]) for one in steps] == [[], ["4", "5", "6"], [], ["5", "6"]]
+    ended = shell("run", "steps.yaml")
+    assert ended.code == 0, ended.err
+    assert [line.split("\t")[2:] for line in ended.out.splitlines()[1:]] == [
+        ["3", "0", "0", "0"],
+        ["3", "0", "0", "0"],
+        ["2", "0", "0", "0"],
+        ["2", "0", "0", "0"],
+    ]
+
+
+def test_of_a_range_those_are_uploaded_restored_and_undone_that_are_there(shell: Shell) -> None:
+    assert shell("mirror", "data", "-t", "2,4", "--no-fsync").code == 0
+    assert shell("backup", "zips", "-t", "2,4", "--no-fsync").code == 0
+    for command in (
+        ("upload", "-i", "data"),
+        ("upload", "--undo", "-i", "data"),
+        ("restore", "zips"),
+        ("restore", "zips", "--annotations", "--backup-dir", "kept"),
+    ):
+        ended = shell(*command, "-t", "1-900", "--dry-run", "--json")
+        assert ended.code == 0, ended.err
+        undo = "--undo" in command
+        found = [one.get("task_id", one.get("id")) for one in ended.json["steps"]]
+        assert found == ([] if undo else [2, 4])
+        ended = shell(*command, "-t", "1-900,3", "--dry-run")
+        assert ended.code in (1, 2)
+        assert "task 3" in ended.err or "task3" in ended.err
+    ended = shell("restore", "zips", "-t", "5-900", "--dry-run")
+    assert (ended.code, "no backup of tasks 5-900." in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("backup", "A backup run fetches only what changed"),
+        ("copy", "A copy takes only what changed"),
+        ("export-to-cloud", "With --record FILE"),
+        ("upload", "With --all"),
+        ("delete", "--updated-since"),
+        ("list-tasks", "--updated-since"),
+        ("list-projects", "--updated-since"),
+        ("list-jobs", "--updated-since"),
+        ("download", "It is an option of 'asynccvat mirror'"),
+    ],
+)
+def test_where_no_last_run_counts_the_way_that_does_is_told(
+    shell: Shell, command: str, says: str
+) -> None:
+    ended = shell(command, "--since-last-run")
+    assert ended.code == 2
+    assert ended.err.startswith("Error: there is no option --since-last-run here. ")
+    assert says in ended.err

@@ -107,6 +107,22 @@ def test_the_status_line_says_what_is_watched() -> None:
     assert status_line(status) == "data: looking for changes; 40 jobs"
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (WatchState.WAITING, "Stopping: nothing is under way."),
+        (WatchState.CALLING, "Stopping: ending the commands of --on-change. Press Ctrl-C"),
+        (WatchState.MIRRORING, "Stopping: cancelling this run's requests at the server."),
+    ],
+)
+def test_a_signal_says_what_it_ends(state: WatchState, said: str) -> None:
+    shown = console(terminal=False)
+    display = WatchDisplay(shown, verbose=False)
+    display.show(cast("Watch", Watched(replace(STATUS, state=state))))
+    display.say_stopping()
+    assert err(shown).startswith(said)
+
+
 @pytest.mark.anyio
 async def test_a_command_has_the_terminal_for_itself() -> None:
     shown = console()

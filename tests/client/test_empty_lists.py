@@ -70,6 +70,29 @@ async def test_a_name_that_fits_no_task_is_told_with_one_more_call(
     assert calls == 3  # the list, the project that it says nothing of, the names
 
 
+@pytest.mark.parametrize("way", ["whole", "one by one", "first"])
+async def test_names_to_exclude_that_leave_nothing_are_told_without_another_call(
+    server: SimulatedServer, warned: list[str], way: str
+) -> None:
+    selection = ac.Selection(exclude=["street-*"], limit=2 if way == "first" else None)
+    calls = await look(
+        server,
+        warned,
+        lambda client: (
+            each_task(client, selection) if way == "one by one" else client.tasks(selection)
+        ),
+    )
+    assert warned == ["all 3 tasks of this selection fit a name to exclude: 'street-*'."]
+    assert calls == 1
+    warned.clear()
+    await look(server, warned, lambda client: client.jobs(ac.JobSelection(exclude=["*"])))
+    assert warned == ["all 3 tasks of this selection fit a name to exclude: '*'."]
+    warned.clear()
+    wanted = ac.ProjectSelection(project_ids=[1], exclude=["*"])
+    await look(server, warned, lambda client: client.projects(wanted))
+    assert warned == ["the only project of this selection fits a name to exclude: '*'."]
+
+
 async def test_projects_and_jobs_explain_themselves_too(
     server: SimulatedServer, warned: list[str]
 ) -> None:

@@ -108,11 +108,30 @@ def test_a_token_s_expiry_is_told_in_time() -> None:
     assert not soon.is_expired(NOW)
     assert soon.warning(NOW) == (
         "the access token of the login 'lab' expires on 2026-12-03. Run: "
-        "asynccvat login https://cvat.example.com"
+        "asynccvat login https://cvat.example.com --name lab"
     )
     over = with_expiry(NOW)
     assert over.is_expired(NOW)
     assert "expired on 2026-11-30" in str(over.warning(NOW))
+
+
+def test_the_command_that_renews_a_login_has_all_that_it_was_made_with() -> None:
+    assert saved("cvat.example.com").command == "asynccvat login https://cvat.example.com"
+    login = saved(
+        organization="street-lab",
+        ca_bundle="/own ca.pem",
+        client_cert="/ann.pem",
+        client_key="/ann.key",
+        insecure=True,
+        headers=("X-A", "X-B"),
+        proxy="http://proxy:3128",
+    )
+    assert login.command == (
+        "asynccvat login https://cvat.example.com --name lab --org street-lab "
+        "--ca-bundle '/own ca.pem' --client-cert /ann.pem --client-key /ann.key --insecure "
+        "--header 'X-A: ...' --header 'X-B: ...' --proxy http://proxy:3128"
+    )
+    assert saved("cvat.example.com", organization="").command.endswith(" --org ''")
 
 
 def test_only_a_token_that_the_login_made_is_to_be_revoked() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from destinations import receipt_of
 
 from asynccvat.core.models import Job, Task, TaskListing
 from asynccvat.core.plans.cloud import CloudRecord, folder_of, plan_writes, read_records
-from asynccvat.core.plans.targets import JobAsTask, folder_name, job_as_task, task_of_folder
+from asynccvat.core.plans.targets import JobAsTask, folder_name, job_as_task
 from asynccvat.core.requests import Operation
 from asynccvat.core.specs import BackupSpec, BucketKey, ExportSpec
 from asynccvat.core.targets import TargetKind
@@ -71,7 +73,10 @@ def test_an_error_of_a_run_over_projects_names_the_project() -> None:
     ("folder", "task_id"), [("task147/job355", 147), ("task147", None), ("x/job1", None)]
 )
 def test_the_folder_of_a_job_tells_its_task(folder: str, task_id: int | None) -> None:
-    assert task_of_folder(folder) == task_id
+    head = receipt_of(355, (), folder=folder, target=TargetKind.JOB).head
+    assert head.task_of_job == task_id
+    assert msgspec.structs.replace(head, of_task=9).task_of_job == 9
+    assert msgspec.structs.replace(head, target=TargetKind.TASK).task_of_job is None
 
 
 def test_a_job_whose_task_cannot_be_seen_is_listed_by_what_it_says_itself() -> None:

@@ -29,7 +29,7 @@ def test_what_was_not_chosen_stands_there_as_a_comment() -> None:
         assert f"\n# {key}: " in text
     assert text.startswith("# Settings of asynccvat for data/.\n")
     assert text.endswith("#   asynccvat mirror data/\n")
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_what_was_chosen_is_set() -> None:

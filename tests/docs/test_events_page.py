@@ -47,7 +47,7 @@ EXAMPLES: tuple[events.Event, ...] = (
         again="asynccvat mirror data --transfers 8",
         retry={"task": "asynccvat mirror data --transfers 8 -t"},
     ),
-    events.RunStarted(8),
+    events.RunStarted(8, verb="mirror"),
     events.DestinationSettled("data: empty"),
     events.ListingRead(1, complete=True),
     events.Planned(fetch=1, keep=0, skip=0, move=0, remove=0, refuse=0),

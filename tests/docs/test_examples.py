@@ -126,6 +126,10 @@ def coco_task(mirror: Path, number: int, labels: dict[int, str], label: int) -> 
     """A task with one image, one box of a label, and an image without boxes."""
     annotations = mirror / f"task{number}" / "annotations"
     annotations.mkdir(parents=True)
+    receipts = mirror / ".asynccvat" / "receipts"
+    receipts.mkdir(parents=True, exist_ok=True)
+    head = {"task_id": number, "folder": f"task{number}"}
+    (receipts / f"{number}.json").write_text(json.dumps(head) + "\n")
     (annotations / "instances_train.json").write_text(
         json.dumps(
             {

@@ -179,6 +179,23 @@ def test_how_many_exports_run_follows_from_the_seconds_that_they_took() -> None:
     assert progress.stages(20.0)[Stage.QUEUED] == 27
 
 
+def test_imports_in_the_queue_are_no_exports_that_run() -> None:
+    happened: list[Timed] = [(0.0, planned(0, upload=12))]
+    for number in range(1, 9):
+        happened += [
+            (0.0, events.ExportRequested(number, "a", created=True)),
+            (number / 2, events.ExportFinished(number, 1.0)),
+        ]
+    later = [(4.0, events.ImportRequested(number, "b")) for number in range(1, 9)]
+    assert progress_of(*happened, *later).stages(4.0) == {Stage.QUEUED: 8}
+    ends = [(4.0 + number, events.ImportFinished(number, 2.0)) for number in range(1, 5)]
+    assert progress_of(*happened, *later, *ends).stages(8.0) == {
+        Stage.QUEUED: 2,
+        Stage.IMPORTING: 2,
+        Stage.CHECKING: 4,
+    }
+
+
 def test_a_task_that_is_retried_goes_on_where_its_bytes_come_again() -> None:
     progress = progress_of(
         (0.0, planned(2)),

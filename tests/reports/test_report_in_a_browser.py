@@ -289,6 +289,15 @@ def test_a_printed_page_has_the_tasks_and_no_controls(open_page: Callable[..., A
     assert page.locator("#lines-cut").inner_text() == ""
 
 
+def test_paper_is_light_although_the_screen_is_dark(open_page: Callable[..., Any]) -> None:
+    page = open_page(an_eventful_mirror(), scheme="dark")
+    colours = """() => ["--ink", "--bad-paper", "--waiting"].map((name) =>
+        getComputedStyle(document.documentElement).getPropertyValue(name).trim())"""
+    assert page.evaluate(colours) == ["#e8ebef", "#3a1b1b", "#48515e"]
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate(colours) == ["#000", "#fdeaea", "#c3cad4"]
+
+
 def test_a_run_without_work_has_its_table_and_no_empty_charts(
     open_page: Callable[..., Any],
 ) -> None:

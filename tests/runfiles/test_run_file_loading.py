@@ -241,6 +241,68 @@ def test_projects_are_named_and_ids_may_be_ranges() -> None:
     assert "'task_id': '3-1' ends before it begins. Write a range like 1-500." in problem
 
 
+@pytest.mark.parametrize(
+    "written", ["1-3,7", "[1-3, 7]", "'1-3, 7,'", "'@ids.txt'", "['@ids.txt']", "['1-2,3', 7]"]
+)
+@pytest.mark.parametrize("verb", ["mirror", "download", "upload", "restore"])
+def test_ids_are_written_as_on_the_command_line(verb: str, written: str) -> None:
+    write("ids.txt", "# for today\n1-3\n7\n")
+    write("raw/task3/annotations.xml")
+    write("raw/task7/annotations.xml")
+    parameters = {
+        "mirror": "dest: x, task_id: ",
+        "download": "out_dir: x, task_ids: ",
+        "upload": "in_dir: raw, task_ids: ",
+        "restore": "src: raw, task_id: ",
+    }
+    keys = parameters[verb].replace(", ", "\n    ")
+    step = only(f"- task: {verb}\n  parameters:\n    {keys}{written}\n")
+    if verb == "download":
+        ids = step.paths
+    elif verb == "upload":
+        ids = step.batches[0].task_ids
+        assert step.gaps == {1, 2}
+        assert tuple(step.present[0].task_ids) == (3, 7)
+    else:
+        ids = step.ids if verb == "restore" else step.selection.task_ids
+    assert tuple(ids) == (1, 2, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("'1-3,x'", "'task_ids': 'x' is no id."),
+        ("3-1", "ends before it begins"),
+        ("'@gone.txt'", "'gone.txt' cannot be read: No such file or directory. Check the path."),
+        ("'@empty.txt'", "'empty.txt' holds no id."),
+        ("'@bytes.txt'", "'bytes.txt' is no text."),
+        ("'@words.txt'", "'street' is no id."),
+        ("[1-3, 1-3]", "1-3 is in 'task_ids' twice"),
+        ("[7, 7]", "7 is in 'task_ids' twice"),
+        ("{a: 1}", "must be a list like [147, 200-299]"),
+        ("street", "must be a whole number from 1 like 147"),
+    ],
+)
+def test_ids_that_cannot_be_read_are_one_problem_with_its_reason(written: str, says: str) -> None:
+    write("empty.txt", "# none\n")
+    write("words.txt", "1 street\n")
+    Path("bytes.txt").write_bytes(b"\xff\xfe")
+    (problem,) = told(f"- {{task: download, parameters: {{out_dir: x, task_ids: {written}}}}}\n")
+    assert says in problem
+
+
+def test_folders_are_named_one_by_one_for_tasks_that_are_so_too() -> None:
+    step = "- {task: download, parameters: {task_ids: 1-2, out_paths: [a, b]}}\n"
+    (problem,) = told(step)
+    assert "of a range not every number is a task" in problem
+
+
+def test_a_file_of_a_range_that_cannot_be_uploaded_is_reported_at_the_range() -> None:
+    Path("raw/task2").mkdir(parents=True)
+    (problem,) = told("- {task: upload, parameters: {in_dir: raw, task_ids: [7-9, 1-3]}}\n")
+    assert problem.startswith("line 1, column 60: cannot upload 'raw/task2'")
+
+
 @pytest.mark.parametrize("text", ['{"==": [{"var": "id"}, 1]}', "3"])
 def test_a_filter_may_be_its_text(text: str) -> None:
     source = f"- task: mirror\n  parameters:\n    dest: x\n    filter: '{text}'\n"
@@ -413,7 +475,7 @@ def test_every_problem_is_reported_at_once_with_its_position() -> None:
         (17, "'bwlimit': the text 'fast' is no size. Write one like 800K"),
         (17, "'export_timeout' must be a text, in quotes, not an empty list"),
         (17, "'filter' must be JSON logic"),
-        (18, "'task_ids' must be a list like [147, 150], not an empty list"),
+        (18, "'task_ids' must be a list like [147, 200-299], not an empty list"),
         (19, "'out_paths' has 1 folders for 2 tasks"),
         (20, "tasks 1 and 2 have the same folder: 'x'"),
         (21, "the folder prefix '../' cannot be used"),

@@ -53,6 +53,10 @@ IN_DIR = {
     "server": None,
     "parameters": {"task_ids": [1], "in_dir": "raw", "no_backup": True},
 }
+LAID_OUT = {
+    "task": "mirror",
+    "parameters": {"dest": "data", "layout": "{project}/task{id}-{name}"},
+}
 MIRROR = {
     "task": "mirror",
     "parameters": {
@@ -373,6 +377,7 @@ STEPS: list[Any] = [
     PAIRS,
     IN_DIR,
     MIRROR,
+    LAID_OUT,
     CREATE,
     IMPORT_DATASET,
     IMPORT_ONE_DATASET,
@@ -502,8 +507,9 @@ def beyond_the_schema(path: tuple[Any, ...], value: Any) -> bool:
         case ("parameters", "filter", *_) | ("parameters", "record" | "log"):
             # JSON logic is more than a mapping; the name of a record or log has an ending.
             return path[-1] not in ("record", "log") or not str(value).endswith(".jsonl")
-        case ("parameters", "updated_since" | "at"):
-            return bool(value == "7")  # no date
+        case ("parameters", "updated_since" | "at" | "layout"):
+            # No date; a text without {id} names no folders.
+            return bool(value == "7" or path[-1] == "layout")
         case (
             "parameters",
             "export_timeout" | "bwlimit" | "max_size" | "max_member_size" | "max_directory_size",

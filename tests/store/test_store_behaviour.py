@@ -656,7 +656,15 @@ async def test_a_move_onto_anything_is_refused(tmp_path: Path) -> None:
             await store.move(heads[1], "task2")
         with pytest.raises(StoreError, match="is that of task 2"):
             await put(store, 3, {"a.txt": b"3"}, folder="task2", adopt=True)
-        for name in ("../x", ".asynccvat", "", "a/b"):
+        for name in (
+            "../x",
+            ".asynccvat",
+            "",
+            "a//b",
+            "a/../b",
+            "a/.asynccvat",
+            "/".join("a" * 17),
+        ):
             with pytest.raises(ConfigError, match="--folder-prefix"):
                 await store.move(heads[1], name)
         (tmp_path / "task1").rename(tmp_path / "gone")
@@ -1010,7 +1018,7 @@ async def test_where_that_file_is_lost_the_receipts_tell(
 
 
 @pytest.mark.parametrize("read_only", [False, True])
-@pytest.mark.parametrize("form", [b'{"version":3,"servers":[]}', b'{"version":3,"origin":1}'])
+@pytest.mark.parametrize("form", [b'{"version":4,"servers":[]}', b'{"version":4,"origin":1}'])
 async def test_a_destination_of_a_newer_version_is_refused_and_left_as_it_is(
     tmp_path: Path, form: bytes, read_only: bool
 ) -> None:
@@ -1019,7 +1027,7 @@ async def test_a_destination_of_a_newer_version_is_refused_and_left_as_it_is(
     (tmp_path / ".asynccvat/staging/1").mkdir()
     file = tmp_path / ".asynccvat/destination.json"
     file.write_bytes(form)
-    with pytest.raises(ConfigError, match=r"newer asynccvat: .*version 3, .*\. Upgrade asynccvat"):
+    with pytest.raises(ConfigError, match=r"newer asynccvat: .*version 4, .*\. Upgrade asynccvat"):
         async with open_store(tmp_path, read_only=read_only):
             pass
     assert file.read_bytes() == form

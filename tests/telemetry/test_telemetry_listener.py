@@ -32,7 +32,7 @@ def done(task_id: int, action: Action = Action.FETCHED, **rest: Any) -> events.T
 
 
 FETCHED = (
-    (1, events.RunStarted(8)),
+    (1, events.RunStarted(8, verb="mirror")),
     (2, events.TaskStarted(7, "seven")),
     (3, events.ExportRequested(7, "rq7", created=True)),
     (5, events.ExportStarted(7)),
@@ -85,6 +85,7 @@ def test_spans_say_what_they_are_about(telemetry: Telemetry) -> None:
         "asynccvat.bytes": 80,
     }
     assert attributes(telemetry.one("run")) == {
+        "asynccvat.verb": "mirror",
         "asynccvat.transfers": 8,
         "asynccvat.target": "task",
         "asynccvat.ok": True,
@@ -99,7 +100,7 @@ def test_metrics_count_tasks_bytes_and_durations(telemetry: Telemetry) -> None:
     assert telemetry.counts("tasks") == {("fetched", "task"): 1}
     assert telemetry.counts("network.io") == {("receive",): 80}
     assert telemetry.counts("retries") == {}
-    assert telemetry.seconds("run.duration") == {(True,): 15.0}
+    assert telemetry.seconds("run.duration") == {(True, "mirror"): 15.0}
     assert telemetry.seconds("task.duration") == {("fetched",): 13.0}
     assert telemetry.seconds("stage.duration") == {
         ("export",): 6.0,
@@ -149,7 +150,7 @@ def test_a_task_that_failed_is_an_error_as_is_its_stage_and_the_run(telemetry: T
             None if name == "run" else "ExportFailedError"
         )
     assert telemetry.counts("tasks") == {("failed", "task"): 1}
-    assert telemetry.seconds("run.duration") == {(False,): 3.0}
+    assert telemetry.seconds("run.duration") == {(False, ""): 3.0}
 
 
 def test_unchanged_tasks_are_counted_without_a_span_and_refused_ones_have_one(
@@ -355,7 +356,7 @@ async def test_a_mirror_is_one_trace_inside_the_current_span(tmp_path: Path) -> 
         ("failed", "task"): 1,
     }
     assert telemetry.counts("network.io") == {("receive",): report.transferred + again.transferred}
-    assert telemetry.seconds("run.duration").keys() == {(False,), (True,)}
+    assert telemetry.seconds("run.duration").keys() == {(False, "mirror"), (True, "mirror")}
 
 
 @pytest.mark.anyio
@@ -370,6 +371,7 @@ async def test_all_spans_of_a_verb_end_and_its_tasks_and_bytes_are_counted(
     tasks = telemetry.named("task")
     assert len(tasks) == len(report.outcomes)
     assert {parent(span, telemetry.spans) for span in tasks} <= {"asynccvat.run"}
+    assert attributes(telemetry.one("run"))["asynccvat.verb"] == verb.__name__
     stages = [span for span in telemetry.spans if span not in (*tasks, telemetry.one("run"))]
     assert {parent(span, telemetry.spans) for span in stages} <= {"asynccvat.task"}
     assert all(span.status.is_unset for span in telemetry.spans)

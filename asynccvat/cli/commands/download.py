@@ -14,6 +14,7 @@ from asynccvat.cli import parsing
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import DEFAULT_FORMAT, Format, ResultOptions
 from asynccvat.cli.credentials import client_for
+from asynccvat.cli.option_groups import ID_SOURCES
 from asynccvat.cli.runs import carry_out
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted
@@ -34,7 +35,7 @@ def download(
             "--task-id",
             "-t",
             metavar="ID",
-            help="The task to download. May be repeated, or a list like 147,148.",
+            help=f"The task to download. {ID_SOURCES}",
         ),
     ] = None,
     out_dir: Annotated[

@@ -170,9 +170,12 @@ def _settings(shared: SharedOptions, *, token_stdin: bool) -> Settings:
     try:
         settings = shared.settings_for({}, password, saved=False)
     except NoServerError:
-        if not credentials.on_a_terminal():
-            raise
-        address = credentials.ask("Address of the CVAT server, like https://cvat.example.com: ")
+        question = "Address of the CVAT server, like https://cvat.example.com: "
+        address = credentials.ask(question) if credentials.on_a_terminal() else ""
+        if not address:
+            raise NoServerError(
+                "no server is given. Give its address: asynccvat login https://cvat.example.com"
+            ) from None
         settings = replace(shared, url=address).settings_for({}, password, saved=False)
     for warning in settings.warnings:
         output.remark(f"warning: {warning}")
@@ -288,7 +291,7 @@ def _winning_places(login: SavedLogin) -> Iterator[str]:
     from asynccvat.settings import PageUrl, load_settings  # noqa: PLC0415 - `--help` stays light
 
     try:
-        settings = load_settings()
+        settings = load_settings(keyring=False)
     except asynccvat.ConfigError:
         return  # the next command says what is wrong
     places = dict(settings.places)

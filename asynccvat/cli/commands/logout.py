@@ -65,7 +65,13 @@ def logout(
     if settings is None:
         result = signals.run(lambda: forget(None))
     else:
-        result = queries.ask(settings, forget)
+        try:
+            result = queries.ask(settings, forget)
+        except asynccvat.AsyncCvatError:
+            output.remark(
+                f"The login {ended.name!r} is kept. '--keep-token' forgets it without the server."
+            )
+            raise
     if as_json:
         output.write_json(record(result))
         return ExitCode.DONE

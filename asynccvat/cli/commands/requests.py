@@ -13,6 +13,7 @@ from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions, option
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.listing import Column, Listing, ListOptions
+from asynccvat.cli.option_groups import ID_SOURCES
 from asynccvat.cli.queries import minute
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import printable, span
@@ -59,7 +60,7 @@ TaskIds = Annotated[
         "--task-id",
         "-t",
         metavar="ID",
-        help="Requests of this task. May be repeated, or a list like 147,148.",
+        help=f"Requests of this task. {ID_SOURCES}",
     ),
 ]
 
@@ -75,7 +76,7 @@ def list_requests(
         _option(
             "--project-id",
             metavar="ID",
-            help="Requests of this project and its tasks. May be repeated, or a list like 5,6.",
+            help=f"Requests of this project and its tasks. {ID_SOURCES}",
         ),
     ] = None,
     task_id: TaskIds = None,

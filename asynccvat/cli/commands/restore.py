@@ -18,6 +18,7 @@ from asynccvat.cli.commands.upload import show_plan as show_upload_plan
 from asynccvat.cli.common_options import ResultOptions, dry_run_option, option
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.option_groups import ID_SOURCES
 from asynccvat.cli.runs import RunCall, carry_out
 from asynccvat.cli.shared_options import SharedOptions
 
@@ -43,8 +44,8 @@ def restore(
             "-t",
             group=_WHAT,
             metavar="ID",
-            help="This task, by the id that it had when it was backed up. May be repeated, or a "
-            "list like 147,148. By default all of SRC.",
+            help="This task, by the id that it had when it was backed up. By default all of SRC. "
+            + ID_SOURCES,
         ),
     ] = None,
     project_id: Annotated[
@@ -53,8 +54,7 @@ def restore(
             "--project-id",
             group=_WHAT,
             metavar="ID",
-            help="The backup of this project, by the id that it had. May be repeated, or a list "
-            "like 5,6.",
+            help=f"The backup of this project, by the id that it had. {ID_SOURCES}",
         ),
     ] = None,
     projects: Annotated[

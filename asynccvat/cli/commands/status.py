@@ -68,7 +68,12 @@ def _green(found: DestinationStatus) -> str:
     if found.description:
         parts.append(found.description)
     parts.append(number_of_bytes(found.bytes))
-    parts.append("no run is noted" if found.last_run is None else f"complete {_ago(found)}")
+    if found.last_run is None:
+        parts.append("no run is noted")
+    elif found.last_run.only:
+        parts.append(f"last run of {found.last_run.only} alone, complete {_ago(found)}")
+    else:
+        parts.append(f"complete {_ago(found)}")
     aside = ", ".join(_put_aside(found))
     return f"{found.path}: {', '.join(parts)}{f'; put aside: {aside}' if aside else ''}."
 
@@ -104,7 +109,8 @@ def _last_run(found: DestinationStatus) -> str:
     run = found.last_run
     if run is None:
         return "none is noted"
-    began = f"{run.verb}, {minute(run.began_at)} UTC"
+    what = f"{run.verb} of {run.only} alone" if run.only else run.verb
+    began = f"{what}, {minute(run.began_at)} UTC"
     if found.is_running:
         return f"{began}, running: {found.writer}"
     if found.was_killed:

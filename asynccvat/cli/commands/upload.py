@@ -15,8 +15,10 @@ from asynccvat.cli.command import command
 from asynccvat.cli.common_options import ResultOptions, dry_run_option, failed_from_option, option
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.option_groups import ID_SOURCES
 from asynccvat.cli.runs import RunCall, carry_out
 from asynccvat.cli.shared_options import SharedOptions
+from asynccvat.core.selections.id_lists import with_required
 
 if TYPE_CHECKING:
     from asynccvat import CvatClient
@@ -36,7 +38,7 @@ def upload(
             "-t",
             group=_WHAT,
             metavar="ID",
-            help="This task of --in-dir. May be repeated, or a list like 147,148.",
+            help=f"This task of --in-dir. {ID_SOURCES}",
         ),
     ] = None,
     in_dir: Annotated[
@@ -115,7 +117,7 @@ def upload(
     if failed == () and not named:
         output.remark(f"Nothing to do: no task failed in {failed_from}.")
         return ExitCode.DONE
-    task_ids = tuple(dict.fromkeys((*named, *(failed or ()))))
+    task_ids = with_required(named, failed or ())
     pairs = parsing.pairs(pair or (), "--pair")
     if undo:
         _refuse_with_undo(

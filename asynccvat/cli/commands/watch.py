@@ -20,7 +20,7 @@ from asynccvat.cli.command import command
 from asynccvat.cli.common_options import DEFAULT_FORMAT, RESULTS, in_addressed_task, option
 from asynccvat.cli.credentials import client_for
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.runs import LEFT_BEHIND, STOPPING
+from asynccvat.cli.runs import LEFT_BEHIND
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.core.declarations import WATCHING
 
@@ -223,7 +223,7 @@ def _run(
                 async for done in watched:
                     display.end_round(done)
 
-        signals.run(main, on_signal=lambda: display.say(STOPPING), left_behind=LEFT_BEHIND)
+        signals.run(main, on_signal=display.say_stopping, left_behind=LEFT_BEHIND)
 
 
 def _listening(addresses: WatchAddresses) -> str:

@@ -106,6 +106,8 @@ def _list_logins(*, as_json: bool) -> None:
         ],
         wraps=("login", "server", "token"),
     )
+    if not known.logins:
+        output.remark("There is no saved login. Save one with `asynccvat login`.")
 
 
 def _token(login: SavedLogin) -> str:

@@ -114,12 +114,8 @@ def _foot(context: Any, shown: Sequence[Panel], width: int) -> Iterator[str]:
 def _commands(group: Any, context: Any) -> list[Panel]:
     """Return the panels of a group's commands; none for a command."""
     found: dict[str, list[Entry]] = {}
-    for name in group.list_commands(context) if hasattr(group, "list_commands") else ():
-        command = group.get_command(context, name)
-        if command is not None and not command.hidden:
-            title = getattr(command, "rich_help_panel", None) or "Commands"
-            text = (command.help or "").split("\n\n", maxsplit=1)[0]
-            found.setdefault(title, []).append(Entry(name, text, name))
+    for name, title, text in group.summaries(context) if hasattr(group, "summaries") else ():
+        found.setdefault(title, []).append(Entry(name, text, name))
     return [Panel(title, tuple(entries)) for title, entries in found.items()]
 
 

@@ -52,7 +52,7 @@ RARE = frozenset(
         "--wait-for-server",
     }
 )
-"""Options that a short page names without an explanation, in every command that has them."""
+"""Options that a short page names without an explanation, where they have no letter."""
 
 USUAL = frozenset(
     {
@@ -131,11 +131,18 @@ def shortened(panels: Sequence[Panel]) -> list[Panel]:
     """Return panels that only name their rarely used options."""
     found = []
     for panel in panels:
-        kept = tuple(item for item in panel.entries if item.flag not in RARE)
-        flags = tuple(item.flag for item in panel.entries if item.flag in RARE - {"--help"})
+        kept = tuple(item for item in panel.entries if not _is_rare(item))
+        rare = (item.flag for item in panel.entries if _is_rare(item))
+        flags = tuple(flag for flag in rare if flag != "--help")
         if kept or flags:
             found.append(replace(panel, entries=kept, named=flags))
     return found
+
+
+def _is_rare(item: Entry) -> bool:
+    """Whether an option is rarely used. One with a letter of its own is not, except `--help`."""
+    has_letter = item.names.startswith("-") and not item.names.startswith("--")
+    return item.flag in RARE and (item.flag == "--help" or not has_letter)
 
 
 def fitted(panels: Sequence[Panel], width: int, room: int) -> list[Panel]:

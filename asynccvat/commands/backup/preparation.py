@@ -56,8 +56,10 @@ async def prepare(
     """Read what the server has and what the destination holds; then compare them."""
     targets = await _targets(client, settled.selection, options)
     backups = await store.list()
-    what = "projects" if options.projects else "tasks"
-    description = f"{store.path}/ holds backups of {what} of {store.server}: {settled.describe()}"
+    described = settled.describe(options.target)
+    description = (
+        f"{store.path}/ holds backups of {options.target.plural} of {store.server}: {described}"
+    )
     emit(DestinationSettled(description))
     emit(ListingRead(len(targets.listing.tasks), targets.listing.complete))
     absent = await _absent(client, targets.listing, backups, settled.selection, options)

@@ -69,7 +69,7 @@ class BackupRun:
     async def work(self, run: Run) -> None:
         """Back up, and write the run's report however it ends."""
         run.target = self._options.target
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="backup")
         await report.during(self._in_store(run, report))
 
     async def _in_store(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
@@ -92,7 +92,7 @@ class BackupRun:
         began_at = _now()
         settled = await settle_with(self._client, store, self._selection, self._options)
         work = partial(self._plan_and_fetch, store, settled, run, report, began_at=began_at)
-        return await noted(store.last_run, "backup", work, run, report)
+        return await noted(store.last_run, work, run, report, only=settled.only)
 
     async def _plan_and_fetch(
         self,

@@ -68,7 +68,7 @@ class CopyRun:
 
     async def work(self, run: Run) -> None:
         """Copy, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="copy")
         await report.during(self._copy(run, report))
 
     async def plan(self) -> CopyPlan:

@@ -74,7 +74,7 @@ class CreateRun:
 
     async def work(self, run: Run) -> None:
         """Create, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="create")
         await report.during(self._create(run, report))
 
     async def plan(self) -> CreatePlan:

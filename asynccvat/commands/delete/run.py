@@ -65,7 +65,7 @@ class DeleteRun:
     async def work(self, run: Run) -> None:
         """Delete, and write the run's report however it ends."""
         run.target = self._options.target
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="delete")
         await report.during(self._delete(run, report))
 
     async def _plan(self, backups: RequiredBackups | None) -> tuple[DeletePlan, bool]:

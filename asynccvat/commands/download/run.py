@@ -91,7 +91,7 @@ class DownloadRun:
 
     async def work(self, run: Run) -> None:
         """Download, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="download")
         await report.during(self._download(run, report))
 
     async def plan(self) -> DownloadPlan:

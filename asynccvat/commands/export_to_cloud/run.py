@@ -107,7 +107,7 @@ class CloudRun:
     async def work(self, run: Run) -> None:
         """Export, and write the run's report however it ends."""
         run.target = self._spec.target
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="export_to_cloud")
         await report.during(self._export(run, report))
 
     async def _export(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:

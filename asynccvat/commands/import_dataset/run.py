@@ -81,7 +81,7 @@ class ImportDatasetRun:
     async def work(self, run: Run) -> None:
         """Import, and write the run's report however it ends."""
         run.target = TargetKind.PROJECT
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="import_dataset")
         await report.during(self._import(run, report))
 
     async def plan(self) -> DatasetPlan:

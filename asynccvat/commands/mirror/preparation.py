@@ -10,27 +10,29 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from asynccvat.aio.list_warnings import lists_may_be_empty
 from asynccvat.aio.threads import in_thread, wait_for_end
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.absence import absent_from_lists, presence_of
 from asynccvat.commands.mirror.jobs import with_jobs
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
+from asynccvat.commands.mirror.renames import folder_context, renamed_on_server
 from asynccvat.core.format_names import KNOWN_FORMATS, means_json
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
 from asynccvat.core.plans.flavours import flattening
-from asynccvat.core.plans.mirror import Fetch, FolderState, Plan, plan_mirror
+from asynccvat.core.plans.folders import folders_of
+from asynccvat.core.plans.mirror import Fetch, FolderState, Plan, Reason, plan_mirror
 from asynccvat.core.plans.removals import (
     Presence,
     absence_notice,
     gone_candidates,
     left_notice,
 )
-from asynccvat.core.plans.targets import folder_name, task_of_folder
 from asynccvat.core.records.complete_runs import check_since_last_run, since_last_run
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import Settled, Wanted, settle
+from asynccvat.core.records.remembered import Remembered, Settled, Wanted, settle
 from asynccvat.core.selections.selection import Selection, check_prunable
 from asynccvat.core.specs import CVAT_JSON, ExportSpec
 from asynccvat.core.targets import TargetKind
@@ -71,11 +73,19 @@ async def prepare(
     store: MirrorStore,
     settled: Settled,
     *,
+    stays: bool = False,
     emit: Callable[[Event], None] = lambda _: None,
 ) -> Plan:
     """Read the listing and, at the same time, the destination; then compare them.
 
     Work that takes long with a hundred thousand tasks runs in threads.
+
+    Args:
+        client: The server.
+        store: The destination.
+        settled: What the run works with.
+        stays: Whether folders that are there keep their names.
+        emit: Gets what is found out.
     """
     selection, spec, options = settled.selection, settled.spec, settled.options
     wanted = TargetSelection(
@@ -87,14 +97,22 @@ async def prepare(
         ids=options.target_ids,
         also=settled.also,
     )
-    listing, heads, states = await _read_both(client, store, wanted, settled)
+    # Mostly nothing changed since the last run, and that needs no explanation.
+    with lists_may_be_empty(expected=settled.is_recent):
+        listing, heads, states = await _read_both(client, store, wanted, settled)
     if spec.is_json:
         listing = await with_jobs(client, listing, selection)
     description = describe_mirror(store, settled)
     emit(DestinationSettled(description))
     emit(ListingRead(len(listing.tasks), listing.complete))
     seen = await _unlisted(client, listing, heads, settled)
-    new_folders = await in_thread(_new_folders, listing, heads, spec, options)
+    context = await folder_context(client, listing, settled, stays=stays)
+    folders = await in_thread(folders_of, listing, heads, spec.target, options, context)
+    new_folders = [
+        folder
+        for task_id, folder in folders.items()
+        if task_id not in heads or heads[task_id].folder != folder
+    ]
     plan_ = await in_thread(
         plan_mirror,
         listing,
@@ -105,6 +123,9 @@ async def prepare(
         unclaimed=await store.unclaimed(new_folders),
         presence=seen.presence,
         absent=seen.absent,
+        folders=folders,
+        moved_by=_reason_to_move(options, store.remembered),
+        renamed=await renamed_on_server(client, listing, heads, settled, folders),
     )
     if plan_.of(Fetch):
         await internals(client).check_version()
@@ -195,7 +216,7 @@ async def _unlisted(
         return _Unlisted(None)  # nearly all are unlisted, and to ask for them would cost most
     gone = await in_thread(gone_candidates, listing, heads)
     not_listed = [head.task_id for head in gone]
-    found = (task_of_folder(head.folder) for head in gone)
+    found = (head.task_of_job for head in gone)
     tasks_of_jobs = {task_id for task_id in found if task_id is not None}
     absent: list[int] = []
     left: list[int] = []
@@ -221,9 +242,12 @@ async def _unlisted(
 def _only_receipts(settled: Settled) -> Collection[int] | None:
     """Return the targets whose receipts a run needs, None for all.
 
-    A run of named targets says nothing of the others, except with `--prune`.
+    A run of named targets says nothing of the others, except with `--prune`. With a layout, the
+    others say which names are taken.
     """
     options = settled.options
+    if options.layout is not None:
+        return None
     ids = (
         settled.selection.task_ids if settled.spec.target is TargetKind.TASK else options.target_ids
     )
@@ -244,16 +268,9 @@ def _folders_to_check(
     return [head for head in heads.values() if head.may_be_made_as(spec) and head.task_id in wanted]
 
 
-def _new_folders(
-    listing: TaskListing,
-    heads: Mapping[int, ReceiptHead],
-    spec: ExportSpec,
-    options: MirrorOptions,
-) -> list[str]:
-    """Return the folder names that this plan would begin to use."""
-    return [
-        folder
-        for task in listing.tasks
-        for folder in [folder_name(spec.target, options.prefix, task)]
-        if (head := heads.get(task.id)) is None or head.folder != folder
-    ]
+def _reason_to_move(options: MirrorOptions, remembered: Remembered | None) -> Reason:
+    """Return why this run gives a folder another name."""
+    if options.layout is None:
+        return Reason.PREFIX
+    known = None if remembered is None else remembered.layout
+    return Reason.RENAMED if known == options.layout else Reason.LAYOUT

@@ -17,6 +17,7 @@ from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
 from asynccvat.commands.mirror.preparation import prepare, settle_with
+from asynccvat.commands.mirror.renames import Renames, follows_names
 from asynccvat.core.options.mirror import UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.mirror import (
@@ -106,7 +107,7 @@ class MirrorRun:
 
     async def work(self, run: Run) -> None:
         """Mirror, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._wanted.options)
+        report = ReportBuilder(run, self._wanted.options, verb="mirror")
         await report.during(self._in_store(run, report))
 
     async def _in_store(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
@@ -131,7 +132,7 @@ class MirrorRun:
         if self._is_repair:
             return await self._plan_and_fetch(store, settled, run, report)
         work = partial(self._plan_and_fetch, store, settled, run, report)
-        return await noted(store.last_run, "mirror", work, run, report)
+        return await noted(store.last_run, work, run, report, only=settled.only)
 
     async def _plan_and_fetch(
         self, store: MirrorStore, settled: Settled, run: Run, report: ReportBuilder
@@ -139,7 +140,9 @@ class MirrorRun:
         """Make the plan and carry it out. Returns the error that stopped it, if any did."""
         options = settled.options
         began = self._client.server_date
-        plan_ = run.plan = await prepare(self._client, store, settled, emit=run.emit)
+        plan_ = run.plan = await prepare(
+            self._client, store, settled, stays=self._is_repair, emit=run.emit
+        )
         self._tasks_of_jobs = {
             task.id: task.task_id for task in plan_.listing.tasks if isinstance(task, JobAsTask)
         }
@@ -158,8 +161,10 @@ class MirrorRun:
             # An archive kept earlier must not outlive the version of the task that it holds.
             await store.archives.remove(fetched)
         await self._report_unchanged(plan_, store.path, report)
+        renames = Renames(self._client) if follows_names(settled) else None
+        contents = {} if renames is None else await renames.contents_of_moved(plan_)
         for move in sorted(plan_.of(Move), key=_unobstructed_first):
-            failure = await self._move(move, store, report)
+            failure = await self._move(move, contents.get(move.task_id), store, report)
             if isinstance(failure, OF_EVERY_TASK):
                 return failure
         options = within_handles(options, report.warn)
@@ -193,6 +198,7 @@ class MirrorRun:
             # Only of a task does the server tell whether its images changed.
             and self._target is TargetKind.TASK,
             jobs=plan_.listing.jobs,
+            contents=None if renames is None else renames.fingerprints,
         )
         await dispatcher.fetch_all(orders)
         _warn_of_emptied(emptied, len(orders), settled, report)
@@ -211,11 +217,13 @@ class MirrorRun:
         return await settle_with(self._client, store, self._wanted)
 
     async def _move(
-        self, move: Move, store: MirrorStore, report: ReportBuilder
+        self, move: Move, content: str | None, store: MirrorStore, report: ReportBuilder
     ) -> AsyncCvatError | None:
         """Move a folder. Returns the error if that failed."""
         try:
-            moved = await store.move(move.previous, move.folder)
+            moved = await store.move(
+                move.previous, move.folder, renamed=move.renamed, content=content
+            )
         except AsyncCvatError as error:
             self._done(_step_failed(move, error), report)
             return error

@@ -31,6 +31,7 @@ from asynccvat.core.plans.upload import (
     not_found,
 )
 from asynccvat.core.records.replaced import content_digest
+from asynccvat.core.selections.id_lists import required
 from asynccvat.errors import (
     AsyncCvatError,
     BackupFileError,
@@ -80,7 +81,8 @@ class AnnotationRestore(UndoRun):
             overwrite=options.overwrite,
             break_lock=options.break_lock,
         )
-        super().__init__(client, Path(), dict.fromkeys(choice.ids), undo)
+        of_ranges = set(choice.ids) - required(choice.ids)
+        super().__init__(client, Path(), dict.fromkeys(choice.ids), undo, of_ranges=of_ranges)
 
     @asynccontextmanager
     async def open_place(self, *, read_only: bool) -> AsyncIterator[UndoPlace]:
@@ -99,6 +101,10 @@ class AnnotationRestore(UndoRun):
             read_only=read_only,
         ) as replaced:
             yield UndoPlace(replaced)
+
+    async def is_kept(self, place: UndoPlace, task_id: int) -> bool:  # noqa: ARG002 - it overrides
+        """Whether there is a backup of a task."""
+        return task_id in self._sources
 
     async def look(self, place: UndoPlace, task_id: int, task: Task | None) -> Undo:
         """Decide about one task: put its annotations back, or refuse."""

@@ -56,7 +56,7 @@ class RestoreRun:
 
     async def work(self, run: Run) -> None:
         """Restore, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="restore")
         await report.during(self._restore(run, report))
 
     async def plan(self) -> RestorePlan:

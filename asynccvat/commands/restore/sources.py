@@ -20,6 +20,7 @@ from asynccvat.core.records.backups import (
     stamp_of,
     target_of,
 )
+from asynccvat.core.selections.id_lists import in_words, required
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import BackupFileError, ConfigError
@@ -157,13 +158,19 @@ def _chosen(
             others += 1
     kind = choice.kind
     if choice.ids is not None:
-        unknown = [one for one in choice.ids if one not in by_id]
+        named = required(choice.ids)
+        unknown = sorted(named - by_id.keys())
         if unknown:
             raise ConfigError(
                 f"{str(source)!r} holds no backup of {kind} {first_few(unknown)}. `asynccvat "
                 "backups` lists what it holds."
             )
-        by_id = {one: by_id[one] for one in dict.fromkeys(choice.ids)}
+        by_id = {one: by_id[one] for one in dict.fromkeys(choice.ids) if one in by_id}
+    if not by_id and choice.ids:
+        raise ConfigError(
+            f"{str(source)!r} holds no backup of {kind}s {first_few(list(in_words(choice.ids)))}. "
+            "`asynccvat backups` lists what it holds."
+        )
     if not by_id:
         other = TargetKind.PROJECT if kind is TargetKind.TASK else TargetKind.TASK
         hint = f" It holds those of {other}s: give --projects." if others else ""

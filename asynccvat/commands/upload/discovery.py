@@ -25,6 +25,7 @@ from asynccvat.core.paths import OWN_FOLDER, task_folder_name
 from asynccvat.core.plans.upload import UploadCandidate
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.specs import CVAT, CVAT_JSON, ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, ConfigError, StoreError
@@ -217,9 +218,13 @@ class Discovery:
         format_name = self._format or remembered.format or ExportSpec().format
         ids: Iterable[int]
         if self._task_ids is not None:
-            ids = dict.fromkeys(self._task_ids)
+            named = required(self._task_ids)
+            there = {*heads, *_ids_of(names, prefix)}
+            ids = [one for one in dict.fromkeys(self._task_ids) if one in named or one in there]
         else:
-            ids = sorted({*heads, *_ids_of(names, prefix)})
+            # With a layout, only receipts tell the folders.
+            unrecorded = () if remembered.layout is not None else _ids_of(names, prefix)
+            ids = sorted({*heads, *unrecorded})
             if not ids:
                 raise ConfigError(
                     f"cannot upload from {str(folder)!r}: it holds no task's folder, like "

@@ -72,7 +72,7 @@ class UploadRun:
 
     async def work(self, run: Run) -> None:
         """Upload, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="upload")
         await report.during(self._upload(run, report))
 
     async def plan(self) -> UploadPlan:

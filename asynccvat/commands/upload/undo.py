@@ -8,7 +8,7 @@ names. What the task holds is kept first, so a second undo takes the first one b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -100,6 +100,8 @@ class UndoRun:
         folder: Path,
         states: Mapping[int, str | None],
         options: UploadOptions,
+        *,
+        of_ranges: Collection[int] = (),
     ) -> None:
         """Put back what was replaced in a client's tasks.
 
@@ -109,17 +111,19 @@ class UndoRun:
             states: The name of the state to put back for each task. None takes the newest that
                 differs from what the task holds.
             options: The options; most of an upload's have no meaning here.
+            of_ranges: The tasks that are left out if nothing of them is kept.
         """
         self._selection = Selection(task_ids=tuple(states))
         self._client = client
         self._folder = folder
         self._task_ids = self._selection.task_ids or ()
         self._states = states
+        self._of_ranges = of_ranges
         self._options = options
 
     async def work(self, run: Run) -> None:
         """Put the states back, and write the run's report however it ends."""
-        report = ReportBuilder(run, self._options)
+        report = ReportBuilder(run, self._options, verb="undo_upload")
         await report.during(self._put_all_back(run, report))
 
     async def plan(self) -> UploadPlan:
@@ -130,6 +134,7 @@ class UndoRun:
             found[task_id] = (await self.look(place, task_id, task)).step
 
         async with self.open_place(read_only=True) as place:
+            await self._leave_gaps_out(place)
             await self._for_each_task(partial(look, place))
         return UploadPlan(tuple(found[task_id] for task_id in self._task_ids))
 
@@ -147,11 +152,19 @@ class UndoRun:
                 stopped.append(error)
 
         async with self.open_place(read_only=False) as place:
+            await self._leave_gaps_out(place)
             await self._for_each_task(partial(put_back, place), run.emit)
             if place.mirror is not None:
                 for warning in place.mirror.new_warnings():
                     report.warn(warning)
         return stopped[0] if stopped else None
+
+    async def _leave_gaps_out(self, place: UndoPlace) -> None:
+        """Leave out the numbers of ranges for which nothing is kept."""
+        gaps = {one for one in self._of_ranges if not await self.is_kept(place, one)}
+        if gaps:
+            self._task_ids = tuple(one for one in self._task_ids if one not in gaps)
+            self._selection = Selection(task_ids=self._task_ids)
 
     async def _for_each_task(
         self,
@@ -200,6 +213,14 @@ class UndoRun:
             self._folder, origin=client.origin, durable=options.durable, read_only=read_only
         ) as replaced:
             yield UndoPlace(replaced)
+
+    async def is_kept(self, place: UndoPlace, task_id: int) -> bool:
+        """Whether there is something to put back into a task.
+
+        Raises:
+            StoreError: The folder cannot be read.
+        """
+        return bool(await place.replaced.states(task_id))
 
     async def look(self, place: UndoPlace, task_id: int, task: Task | None) -> Undo:
         """Decide about one task: choose the state to put back, or refuse."""

@@ -24,7 +24,7 @@ from asynccvat.core.records.receipts import MemberRecord, ReceiptHead, decode_re
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store import trees
+from asynccvat.store import homes, trees
 from asynccvat.store.complete_runs import COMPLETE_RUN_NAME
 from asynccvat.store.failures import FAILED_NAME
 from asynccvat.store.history import HISTORY
@@ -44,7 +44,6 @@ from asynccvat.store.layout import (
     decode_leniently,
     decode_or_none,
     is_folder_name,
-    parent_of,
 )
 from asynccvat.store.lock import EXCLUSIVE_NAME, LINE_PREFIX, LOCK_NAME
 from asynccvat.store.opening import GITIGNORE, find_layout
@@ -162,7 +161,7 @@ class Inspection:
 
     def _is_at_its_place(self, head: ReceiptHead) -> bool:
         try:
-            status = files.lstat(head.folder, dir_fd=self._layout.dest)
+            status = homes.status_of(head.folder, dir_fd=self._layout.dest)
         except OSError:
             return False  # the check of its members reports why
         return status is not None and (status.st_dev, status.st_ino) == (head.device, head.inode)
@@ -190,7 +189,7 @@ class Inspection:
         read before and after the receipts.
 
         Args:
-            parents: The folders of tasks that hold those of jobs, in which is looked as well.
+            parents: The folders that hold those of targets, in which is looked as well.
         """
         layout = self._layout
         with disk_errors.explained("read", self.path):
@@ -201,7 +200,7 @@ class Inspection:
             claimed = self._in_staging()
             claimed |= {head.folder for head in self.heads()[0].values()}
             claimed |= self._in_staging()
-            claimed |= {parent for folder in claimed if (parent := parent_of(folder)) is not None}
+            claimed |= {parent for folder in claimed for parent in homes.parents_of(folder)}
             suspects = self._unclaimed(entries, claimed)
             own = [
                 f"{OWN_FOLDER}/{name}"

@@ -20,10 +20,10 @@ from asynccvat.commands.verify.findings import Findings
 from asynccvat.commands.verify.journal import VerifyJournal
 from asynccvat.commands.verify.request import VerifyRequest
 from asynccvat.core.plans.repair import after_repair
-from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.plans.verify import (
     batches,
     damaged_in_selection,
+    ends_with_id,
     jobs_of_tasks,
     select_receipts,
     target_of,
@@ -40,7 +40,7 @@ from asynccvat.events import (
     RepairStarted,
     VerifyStarted,
 )
-from asynccvat.store.layout import parent_of
+from asynccvat.store.homes import parents_of
 
 if TYPE_CHECKING:
     from asynccvat.client import CvatClient
@@ -90,9 +90,8 @@ class MirrorVerification:
             if client is not None and wanted.repair:
                 await self._repair(client, all_heads, remembered)
             if wanted.everything:
-                parents = {parent_of(head.folder) for head in all_heads.values()} - {None}
-                around = sorted(parent for parent in parents if parent is not None)
-                self._findings.found(await thread(look.foreign_around, around))
+                around = {one for head in all_heads.values() for one in parents_of(head.folder)}
+                self._findings.found(await thread(look.foreign_around, sorted(around)))
             self._findings.note(kept=await thread(look.kept))
             await thread(journal.finish, heads.keys())
             if journal.problem is not None:
@@ -115,14 +114,19 @@ class MirrorVerification:
                 "Name folders instead, like --folder project5."
             )
         if ids is not None and target is TargetKind.JOB:
-            known = {task_of_folder(head.folder) for head in all_heads.values()}
+            known = {head.task_of_job for head in all_heads.values()}
             ids = await thread(jobs_of_tasks, all_heads, ids)
         heads = await thread(select_receipts, all_heads, ids, wanted.folders)
         # A damaged receipt does not tell the task of a job, so it may be of any task.
         damaged = (
             list(unreadable)
             if target is TargetKind.JOB
-            else damaged_in_selection(unreadable, ids, wanted.folders)
+            else damaged_in_selection(
+                unreadable,
+                ids,
+                wanted.folders,
+                end_with_ids=all(ends_with_id(head) for head in all_heads.values()),
+            )
         )
         if wanted.folders and not (heads or damaged):
             raise ConfigError(

@@ -19,7 +19,6 @@ from asynccvat.core.options.mirror import MirrorOptions, UnsafeNames
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.plans.removals import gone_candidates
 from asynccvat.core.plans.repair import RepairGroup, plan_repairs
-from asynccvat.core.plans.targets import task_of_folder
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
@@ -107,7 +106,7 @@ def _of_ids(
         case TargetKind.PROJECT:
             return TargetSelection(target=target, selection=Selection(project_ids=ids), ids=ids)
         case TargetKind.JOB:
-            tasks = {task_of_folder(head.folder) for head in heads} - {None}
+            tasks = {head.task_of_job for head in heads} - {None}
             selection = Selection(task_ids=sorted(task for task in tasks if task is not None))
             return TargetSelection(target=target, selection=selection, ids=ids)
 
@@ -158,7 +157,8 @@ async def repair(
                 one.spec,
                 None,
                 MirrorOptions(
-                    folder_prefix=one.prefix if one.spec.target is TargetKind.TASK else None,
+                    folder_prefix=_prefix_of(one),
+                    layout=one.layout,
                     target_ids=None if one.spec.target is TargetKind.TASK else one.task_ids,
                     force=True,
                     limits=limits,
@@ -176,6 +176,12 @@ async def repair(
         if report.stopped_by is not None:
             return tuple(outcomes), report.stopped_by
     return tuple(outcomes), None
+
+
+def _prefix_of(group: RepairGroup) -> str | None:
+    """Return the prefix of a group's folders, None if they have a layout or are no tasks'."""
+    is_named_by_it = group.spec.target is TargetKind.TASK and group.layout is None
+    return group.prefix if is_named_by_it else None
 
 
 def _selection_of(group: RepairGroup) -> Selection | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from asynccvat.core.paths import OWN_FOLDER
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.replaced import state_of_name
 from asynccvat.errors import ConfigError
@@ -109,16 +110,28 @@ def totals(items: Iterable[KeptItem]) -> dict[KeptKind, KeptTotal]:
     return {kind: found[kind] for kind in KeptKind if kind in found}
 
 
-def by_flat_name(heads: Mapping[int, ReceiptHead]) -> dict[str, ReceiptHead]:
-    """Return receipts by the name that their folder has in the quarantine.
+def by_kept_name(heads: Mapping[int, ReceiptHead]) -> dict[str, ReceiptHead]:
+    """Return receipts by the names that their folders have in the quarantine.
 
-    There `task147/job355` is `task147-job355`. A name that two folders share is in neither.
+    An entry is named as `kept_stem` says. Earlier versions named it after the folder, with `-` for
+    each slash. A name that two targets share is that of neither.
     """
-    names = [head.folder.replace("/", "-") for head in heads.values()]
-    shared = {name for name, count in Counter(names).items() if count > 1}
-    return {
-        name: head for name, head in zip(names, heads.values(), strict=True) if name not in shared
-    }
+    names = [(kept_stem(head), head) for head in heads.values()]
+    names += [
+        (flat, head) for stem, head in names if (flat := head.folder.replace("/", "-")) != stem
+    ]
+    shared = {name for name, count in Counter(name for name, _ in names).items() if count > 1}
+    return {name: head for name, head in names if name not in shared}
+
+
+def kept_stem(head: ReceiptHead) -> str:
+    """Return how the names of a target's entries in the quarantine begin: `task147`, `project5`.
+
+    Its folder may be renamed later. For a job it is `task147-job355`.
+    """
+    task = head.task_of_job
+    own = f"{head.target}{head.task_id}"
+    return own if task is None else f"task{task}-{own}"
 
 
 def quarantined(name: str, folders: Mapping[str, ReceiptHead]) -> KeptItem:
@@ -126,7 +139,7 @@ def quarantined(name: str, folders: Mapping[str, ReceiptHead]) -> KeptItem:
 
     Args:
         name: Its name.
-        folders: The receipts, as of `by_flat_name`.
+        folders: The receipts, as of `by_kept_name`.
     """
     found = _QUARANTINED.fullmatch(name)
     head = None if found is None else folders.get(found[1])
@@ -205,16 +218,16 @@ def select_kept(
 
     Args:
         items: All items.
-        names: Only these; empty for all.
+        names: Only these, also as paths from `place` on, as warnings show them; empty for all.
         kinds: Only of these kinds; empty for all.
         before: Only those that were put aside before this moment, ISO 8601. Of others it is
             unknown when, so they are left out.
-        place: The destination, for messages.
+        place: The destination.
 
     Raises:
         ConfigError: There is no item of a name.
     """
-    wanted = [name.rstrip("/") for name in names]
+    wanted = [name.rstrip("/").removeprefix(f"{place}/{OWN_FOLDER}/") for name in names]
     known = {item.name for item in items}
     for name in wanted:
         if name not in known:

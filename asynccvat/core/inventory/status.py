@@ -158,6 +158,7 @@ class DestinationStatus:
                 "end": "running" if self.is_running else "killed" if run.end is None else run.end,
                 "counts": run.counts,
                 "error": run.error,
+                "only": run.only,
             },
             "writer": self.writer,
             "failed": list(self.failed),

@@ -243,7 +243,7 @@ def owner_of(
         use: The use of the folder.
         name: The name of the entry, such as `147.zip`.
         target: What the mirror has a folder for each of.
-        folders: The receipts, as of `kept.by_flat_name`.
+        folders: The receipts, as of `kept.by_kept_name`.
     """
     if use is Use.QUARANTINE:
         target_id = quarantined(name, folders).target_id

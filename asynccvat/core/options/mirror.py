@@ -14,6 +14,7 @@ from asynccvat.core.declarations import (
     Text,
     option,
 )
+from asynccvat.core.folder_layouts import check_layout
 from asynccvat.core.options.transfer import (
     BREAK_LOCK,
     DEFAULT_PREFIX,
@@ -83,6 +84,9 @@ class MirrorOptions(FetchOptions):
         type: With `"jobs"`: only those of this type. None as for `stage`.
         folder_prefix: A task's folder is named by this and the task's id. None for what the
             destination remembers, or else "task".
+        layout: How the folders are named, such as `{project}/task{id}-{name}`. Folders of tasks
+            that are renamed on the server are renamed, too. None for what the destination
+            remembers, or else names by the prefix.
         keep_archive: Keep each archive in `.asynccvat/archives/`. None for what the destination
             remembers, or else False.
         names: `"refuse"` refuses tasks with names that the destination cannot hold; `"map"` writes
@@ -134,6 +138,14 @@ class MirrorOptions(FetchOptions):
     )
     folder_prefix: str | None = option(
         None, "--folder-prefix", PREFIX_HELP, Text(may_be_empty=True), group=None
+    )
+    layout: str | None = option(
+        None,
+        "--layout",
+        "Name folders by {id}, {name}, {project}, {project_id}, {subset} and {organization}, like "
+        "'{project}/task{id}-{name}'. They follow the names on the server.",
+        Text(metavar="PATH"),
+        group=None,
     )
     keep_archive: bool | None = option(
         None,
@@ -225,6 +237,13 @@ class MirrorOptions(FetchOptions):
         check_word("stage", self.stage, STAGES)
         check_word("state", self.state, STATES)
         check_word("type", self.type, TYPES)
+        if self.layout is not None:
+            check_layout(self.layout, self.target)
+            if self.folder_prefix is not None:
+                raise ConfigError(
+                    "--folder-prefix contradicts --layout. Write the prefix into the layout, like "
+                    "'task{id}', and leave --folder-prefix out."
+                )
 
     def deletions_allowed(self, folders: int) -> int:
         """Return how many of the mirrored folders one run may remove.

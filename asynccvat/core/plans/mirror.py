@@ -19,8 +19,9 @@ from asynccvat.core.annotations.json_files import NO_JOBS, jobs_digest
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.paths import task_folder_name
+from asynccvat.core.plans.folders import folders_of
 from asynccvat.core.plans.removals import Presence, removals_refused
-from asynccvat.core.plans.targets import folder_name, folder_of_id
+from asynccvat.core.plans.targets import folder_of_id
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.specs import ExportSpec
 from asynccvat.core.targets import TargetKind
@@ -57,6 +58,10 @@ class Reason(StrEnum):
     """It is unchanged on the server, but its files were edited here."""
     PREFIX = "prefix"
     """The folder prefix changed, so its folder is renamed."""
+    RENAMED = "renamed"
+    """It was renamed on the server, or its project or subset was, and its folder follows."""
+    LAYOUT = "layout"
+    """The layout changed, so its folder is renamed."""
     JOBS = "jobs"
     """Its jobs changed, which does not move the task's own date. For backups, and as JSON."""
     MEDIA = "media"
@@ -105,6 +110,8 @@ EXPLANATIONS: Mapping[Reason, str] = {
         "version, use --force; the edits go to .asynccvat/kept/."
     ),
     Reason.PREFIX: "the folder prefix changed",
+    Reason.RENAMED: "its name, project or subset changed on the server, so its folder is renamed",
+    Reason.LAYOUT: "the layout of the folders changed",
     Reason.JOBS: "its jobs changed on the server",
     Reason.MEDIA: "its media changed on the server",
     Reason.LIGHTWEIGHT: "only a backup without the media of buckets is here",
@@ -170,13 +177,17 @@ class Skip(msgspec.Struct, frozen=True, gc=False):
 
 
 class Move(msgspec.Struct, frozen=True, gc=False):
-    """Rename the folder `previous.folder` to `folder`."""
+    """Rename the folder `previous.folder` to `folder`.
+
+    `renamed` is the task if its name or project changed on the server, and nothing else.
+    """
 
     task_id: int
     name: str
     folder: str
     reason: Reason
     previous: ReceiptHead
+    renamed: Task | None = None
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False):
@@ -267,6 +278,8 @@ def _record(step: MirrorStep, target: TargetKind) -> dict[str, Any]:
         "folder": step.folder,
         "reason": str(step.reason),
     }
+    if isinstance(step, Move):
+        record["previous_folder"] = step.previous.folder
     detail = getattr(step, "detail", "")
     if detail or isinstance(step, Refuse) or step.reason in _EXPLAINED:
         record["detail"] = detail or EXPLANATIONS[step.reason]
@@ -283,6 +296,9 @@ def plan_mirror(
     unclaimed: Collection[str] = (),
     presence: Mapping[int, Presence] | None = None,
     absent: Sequence[int] = (),
+    folders: Mapping[int, str] | None = None,
+    moved_by: Reason = Reason.PREFIX,
+    renamed: Collection[int] = (),
 ) -> Plan:
     """Compare the server's tasks with the destination.
 
@@ -295,10 +311,16 @@ def plan_mirror(
         unclaimed: Names of existing folders that are in no receipt.
         presence: For `--prune`: what the server said about each of `gone_candidates`.
         absent: Without `--prune`: which of them are in no list.
+        folders: The folder of each listed task, as of `core.plans.folders`. None for names by the
+            prefix.
+        moved_by: Why a folder gets another name.
+        renamed: Tasks that have only been renamed on the server, whose dates have moved.
     """
+    if folders is None:
+        folders = folders_of(listing, receipts, spec.target, options)
     steps: list[MirrorStep] = []
     for task in listing.tasks:
-        folder = folder_name(spec.target, options.prefix, task)
+        folder = folders[task.id]
         steps.append(
             _task_step(
                 task,
@@ -310,10 +332,12 @@ def plan_mirror(
                 jobs=listing.jobs if listing.complete else None,
                 state=states.get(task.id, FolderState.INTACT),
                 foreign=folder in unclaimed,
+                moved_by=moved_by,
+                is_renamed=task.id in renamed,
             )
         )
     steps.extend(
-        Refuse(task_id, "", folder_of_id(spec.target, options.prefix, task_id), Reason.NOT_FOUND)
+        Refuse(task_id, "", _folder_of_missing(task_id, receipts, spec, options), Reason.NOT_FOUND)
         for task_id in listing.missing
         if presence is None or task_id not in presence
     )
@@ -329,6 +353,14 @@ def plan_mirror(
         absent=tuple(absent),
         target=spec.target,
     )
+
+
+def _folder_of_missing(
+    task_id: int, receipts: Mapping[int, ReceiptHead], spec: ExportSpec, options: MirrorOptions
+) -> str:
+    """Return the folder of a target that the server does not list."""
+    head = receipts.get(task_id)
+    return folder_of_id(spec.target, options.prefix, task_id) if head is None else head.folder
 
 
 def longest_first(steps: Iterable[Fetch], *, last: Collection[int] = ()) -> list[Fetch]:
@@ -384,6 +416,8 @@ def _task_step(
     jobs: Mapping[int, bytes] | None,
     state: FolderState,
     foreign: bool,
+    moved_by: Reason,
+    is_renamed: bool,
 ) -> MirrorStep:
     if foreign and not options.adopt:
         return Refuse(task.id, task.name, folder, Reason.FOREIGN)
@@ -394,13 +428,16 @@ def _task_step(
     if head is None:
         return Fetch(task, folder, Reason.NEW)
     reason = Reason.FORCED if options.force else _differs(task, head, spec, jobs, state)
+    if is_renamed and reason is Reason.CHANGED and not foreign:
+        moved_by = Reason.RENAMED
+        reason = Reason.MISSING if state is FolderState.MISSING else None
     if reason is not None:
         return Fetch(task, folder, reason, head)
     if head.folder != folder and not foreign:
-        return Move(task.id, task.name, folder, Reason.PREFIX, head)
+        return Move(task.id, task.name, folder, moved_by, head, task if is_renamed else None)
     if head.folder != folder and state is FolderState.INTACT:
         # A commit moves the folder that is there to quarantine. A rename cannot.
-        return Fetch(task, folder, Reason.PREFIX, head)
+        return Fetch(task, folder, moved_by, head)
     kept = Reason.EDITED if state is FolderState.EDITED else Reason.UNCHANGED
     return Keep(task.id, task.name, head.folder, kept)
 

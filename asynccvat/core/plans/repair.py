@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from asynccvat.core.options.transfer import DEFAULT_PREFIX
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.problems import VerifyProblem
+from asynccvat.core.records.folder_naming import prefix_of
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.core.specs import ExportSpec
@@ -25,7 +26,9 @@ class RepairGroup:
     Attributes:
         task_ids: The tasks.
         spec: How they were exported.
-        prefix: The prefix of their folders' names; the id follows it.
+        prefix: The prefix of their folders' names; the id follows it. A folder that a receipt
+            names keeps its name.
+        layout: With `adopt`: the layout of the folders' names, None without one.
         adopt: Whether their folders are adopted, as their receipts cannot be read.
         keep_archive: Whether their archives were kept, and are kept again.
     """
@@ -33,6 +36,7 @@ class RepairGroup:
     task_ids: tuple[int, ...]
     spec: ExportSpec
     prefix: str
+    layout: str | None = None
     adopt: bool = False
     keep_archive: bool = False
 
@@ -79,7 +83,14 @@ def plan_repairs(
         chosen = usual[0] if adopt else settings[task_id]
         groups.setdefault((chosen, adopt, task_id in archived), []).append(task_id)
     repairs = tuple(
-        RepairGroup(task_ids=tuple(ids), spec=spec, prefix=prefix, adopt=adopt, keep_archive=keep)
+        RepairGroup(
+            task_ids=tuple(ids),
+            spec=spec,
+            prefix=prefix,
+            layout=remembered.layout if adopt and remembered is not None else None,
+            adopt=adopt,
+            keep_archive=keep,
+        )
         for ((spec, prefix), adopt, keep), ids in groups.items()
     )
     return repairs, tuple(unknown)
@@ -89,7 +100,8 @@ def _settings(head: ReceiptHead) -> tuple[ExportSpec, str]:
     spec = head.spec
     if head.target is not TargetKind.TASK:
         return spec, DEFAULT_PREFIX
-    return spec, head.folder.removesuffix(str(head.task_id))
+    prefix = prefix_of(head)
+    return spec, DEFAULT_PREFIX if prefix is None else prefix
 
 
 def after_repair(

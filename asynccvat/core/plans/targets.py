@@ -74,6 +74,7 @@ def job_as_task(job: Job, task: Task | None) -> JobAsTask:
         created_date=job.created_date,
         project_id=job.project_id,
         status=job.stage,
+        subset=None if task is None else task.subset,
         mode=job.mode,
         dimension=job.dimension,
         size=job.frame_count or (None if task is None else task.size),
@@ -106,13 +107,6 @@ def folder_name(target: TargetKind, prefix: str, task: Task) -> str:
 def folder_of_id(target: TargetKind, prefix: str, target_id: int) -> str:
     """Return the folder of a target of which the id alone is known."""
     return task_folder_name(prefix if target is TargetKind.TASK else str(target), target_id)
-
-
-def task_of_folder(folder: str) -> int | None:
-    """Return the task of a job's folder, None for the folder of anything else."""
-    task, slash, _ = folder.partition("/")
-    digits = task.removeprefix("task")
-    return int(digits) if slash and digits.isdecimal() else None
 
 
 def shown_date(state: str) -> str:

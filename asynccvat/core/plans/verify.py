@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from asynccvat.core.folder_layouts import above
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.outcomes import TaskOutcome, error_record
 from asynccvat.core.plans.mirror import EXPLANATIONS, Reason, differs
-from asynccvat.core.plans.targets import shown_date, task_of_folder
+from asynccvat.core.plans.targets import shown_date
 from asynccvat.core.problems import ProblemKind, VerifyProblem
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.records.remembered import Remembered
@@ -89,23 +90,41 @@ def select_receipts(
 
 
 def _fits(folder: str, pattern: str) -> bool:
-    """Whether a pattern names a folder, or that of a job's task, in which it lies."""
-    return fnmatchcase(folder, pattern) or (
-        "/" in folder and fnmatchcase(folder.partition("/")[0], pattern)
-    )
+    """Whether a pattern names a folder, or one that it lies in."""
+    return any(fnmatchcase(one, pattern) for one in (folder, *above(folder)))
 
 
 def damaged_in_selection(
-    damaged: Iterable[VerifyProblem], task_ids: Collection[int] | None, folders: Sequence[str]
+    damaged: Iterable[VerifyProblem],
+    task_ids: Collection[int] | None,
+    folders: Sequence[str],
+    *,
+    end_with_ids: bool = True,
 ) -> list[VerifyProblem]:
-    """Select the damaged receipts that may belong to the selection of `select_receipts`."""
+    """Select the damaged receipts that may belong to the selection of `select_receipts`.
+
+    Args:
+        damaged: The damaged receipts.
+        task_ids: As of `select_receipts`.
+        folders: As of `select_receipts`.
+        end_with_ids: Whether the names of all folders end with ids.
+    """
     return [
         one
         for one in damaged
         if one.task_id is not None
         and (task_ids is None or one.task_id in task_ids)
-        and (not folders or any(may_fit(one.task_id, pattern) for pattern in folders))
+        and (
+            not folders
+            or not end_with_ids
+            or any(may_fit(one.task_id, pattern) for pattern in folders)
+        )
     ]
+
+
+def ends_with_id(head: ReceiptHead) -> bool:
+    """Whether the name of a folder ends with the id of its target, as without a layout."""
+    return head.folder.endswith(str(head.task_id))
 
 
 def may_fit(task_id: int, pattern: str) -> bool:
@@ -138,9 +157,7 @@ def target_of(heads: Iterable[ReceiptHead], remembered: Remembered | None) -> Ta
 
 def jobs_of_tasks(heads: Mapping[int, ReceiptHead], task_ids: Collection[int]) -> frozenset[int]:
     """Return the mirrored jobs of some tasks."""
-    return frozenset(
-        job_id for job_id, head in heads.items() if task_of_folder(head.folder) in task_ids
-    )
+    return frozenset(job_id for job_id, head in heads.items() if head.task_of_job in task_ids)
 
 
 # --- the server ------------------------------------------------------------------------------

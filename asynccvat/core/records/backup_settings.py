@@ -20,6 +20,7 @@ from asynccvat.core.records.lasting_selections import (
 )
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 
@@ -38,11 +39,20 @@ class SettledSelection:
     lasting: LastingSelection | None
     ignored_project: int | None = None
 
-    def describe(self) -> str:
-        """Say in words which tasks the destination is for, and how this run is narrowed."""
-        parts = [] if self.lasting is None else [tasks_in_words(self.lasting)]
-        if narrowed := narrowed_in_words(self.selection):
-            parts.append(f"this run: {narrowed}")
+    @property
+    def only(self) -> str:
+        """The part of the destination that this run is about, in words; "" for all."""
+        return narrowed_in_words(self.selection)
+
+    def describe(self, target: TargetKind) -> str:
+        """Say in words which tasks the destination is for, and how this run is narrowed.
+
+        Args:
+            target: What the run backs up.
+        """
+        parts = [] if self.lasting is None else [tasks_in_words(self.lasting, target)]
+        if self.only:
+            parts.append(f"this run: {self.only}")
         if self.ignored_project is not None:
             parts.append(f"project {self.ignored_project} of the settings is ignored")
         return "; ".join(parts)

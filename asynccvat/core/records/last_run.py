@@ -42,6 +42,7 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True):
         end: How it ended; None as `ended_at`.
         counts: How many tasks had each outcome.
         error: The error that ended it early, None if none did.
+        only: The part of the destination that it was about, in words, like `task 7`; "" for all.
     """
 
     version: int = LAST_RUN_VERSION
@@ -51,6 +52,7 @@ class LastRun(msgspec.Struct, frozen=True, kw_only=True):
     end: RunEnd | None = None
     counts: dict[str, int] = {}
     error: str | None = None
+    only: str = ""
 
 
 _decoder = msgspec.json.Decoder(LastRun)

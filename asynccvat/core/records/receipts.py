@@ -11,13 +11,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
-from asynccvat.core.models import share
+from asynccvat.core.models import Task, share
 from asynccvat.core.specs import ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import StoreError
 
-RECEIPT_VERSION = 3
+RECEIPT_VERSION = 4
 
+_OF_FOLDERS_IN_FOLDERS = 4
 _OF_OTHER_TARGETS = 3
 _OF_MAPPED_NAMES = 2
 _OF_OWN_NAMES = 1
@@ -52,15 +53,17 @@ class ReceiptHead(
     """The head of a receipt.
 
     Attributes:
-        version: Version of the format: 3 for a project or a job, which an older asynccvat would
+        version: Version of the format: 4 for a folder that lies in another one, which an older
+            asynccvat would take for a damaged receipt, 3 for a project or a job, which it would
             take for a task, 2 if names are mapped, which an older one would not undo in an upload,
             1 otherwise.
         target: What `task_id` is the id of.
         task_id: The task, or the target of another kind.
+        of_task: The task of a job; None in receipts of earlier versions, whose folders tell it.
         task_name: Its name, for people to read.
         project_id: Its project when it was fetched; None outside any project, and in receipts of
             earlier versions.
-        folder: The folder's name inside the destination.
+        folder: The folder's path inside the destination.
         format: The exporter's name.
         images: Whether the images are part of it.
         frames: Whether a folder of JSON has the names and sizes of frames, too.
@@ -71,6 +74,8 @@ class ReceiptHead(
         digest: The archive's directory digest.
         media_fingerprint: Digest of what the server said of the images that are here; None where
             a later run may not reuse them. On disk it is `media`. See `core.plans.refresh`.
+        content: Digest of what the server said of all that the export depends on, except names;
+            None where a renamed task is fetched again. See `core.plans.renames`.
         annotations: How many annotations the export held; None if that is not known.
         files: Number of members.
         bytes: Sum of the members' sizes.
@@ -86,6 +91,7 @@ class ReceiptHead(
     version: int = _OF_OWN_NAMES
     target: TargetKind = TargetKind.TASK
     task_id: int
+    of_task: int | None = None
     task_name: str = ""
     project_id: int | None = None
     folder: str
@@ -98,6 +104,7 @@ class ReceiptHead(
     organization: str | None = None
     digest: str
     media_fingerprint: str | None = None
+    content: str | None = None
     annotations: int | None = None
     files: int
     bytes: int
@@ -117,6 +124,15 @@ class ReceiptHead(
     def spec(self) -> ExportSpec:
         """What the folder was made as."""
         return ExportSpec(self.format, self.images, self.target, self.frames)
+
+    @property
+    def task_of_job(self) -> int | None:
+        """The task of a job, None for anything else. Without a layout, the folder tells it, too."""
+        if self.target is not TargetKind.JOB or self.of_task is not None:
+            return self.of_task
+        task, slash, _ = self.folder.partition("/")
+        digits = task.removeprefix("task")
+        return int(digits) if slash and digits.isdecimal() else None
 
     def may_be_made_as(self, spec: ExportSpec) -> bool:
         """Whether it was made with these settings and a format that the spec can mean."""
@@ -200,12 +216,45 @@ def _encoded_member(member: MemberRecord) -> bytes:
     return _encoder.encode(member)
 
 
-def format_version(members: Iterable[MemberRecord], target: TargetKind = TargetKind.TASK) -> int:
-    """Return the version of a receipt with these members."""
+def format_version(
+    members: Iterable[MemberRecord], target: TargetKind = TargetKind.TASK, folder: str = ""
+) -> int:
+    """Return the version of a receipt with these members, for a folder of this name."""
+    if "/" in folder and target is not TargetKind.JOB:
+        return _OF_FOLDERS_IN_FOLDERS
     if target is not TargetKind.TASK:
         return _OF_OTHER_TARGETS
     mapped = any(member.mapped_from is not None for member in members)
     return _OF_MAPPED_NAMES if mapped else _OF_OWN_NAMES
+
+
+def moved_head(
+    receipt: Receipt, folder: str, renamed: Task | None = None, content: str | None = None
+) -> ReceiptHead:
+    """Return the head of a receipt whose folder has another name now.
+
+    Args:
+        receipt: The receipt.
+        folder: The new name.
+        renamed: The task as listed, if only its name or its project changed on the server. Its
+            date counts from now on.
+        content: The digest of what it depends on, if the receipt has none.
+    """
+    head = receipt.head
+    moved = msgspec.structs.replace(
+        head,
+        version=format_version(receipt.members, head.target, folder),
+        folder=folder,
+        content=head.content or content,
+    )
+    if renamed is None:
+        return moved
+    return msgspec.structs.replace(
+        moved,
+        task_name=renamed.name,
+        project_id=renamed.project_id,
+        updated_date=renamed.updated_date,
+    )
 
 
 def decode_head(line: bytes) -> ReceiptHead:

@@ -15,8 +15,10 @@ from typing import Any
 import msgspec
 
 from asynccvat.core import quantities
+from asynccvat.core.folder_layouts import FolderLayout
 from asynccvat.core.options.mirror import MirrorOptions, UnsafeNames
 from asynccvat.core.options.transfer import DEFAULT_PREFIX
+from asynccvat.core.records.folder_naming import have_layout, known_layout, prefix_of
 from asynccvat.core.records.lasting_selections import (
     Difference,
     LastingSelection,
@@ -32,6 +34,7 @@ from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_JSON, CVAT_VIDEO, ExportSpec
 from asynccvat.core.targets import TargetKind
+from asynccvat.core.texts import first_few
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 
@@ -46,7 +49,8 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         stage: Of jobs, only those in this stage.
         state: Of jobs, only those in this state.
         type: Of jobs, only those of this type.
-        folder_prefix: The start of each folder's name.
+        folder_prefix: The start of each folder's name; None with a layout.
+        layout: The layout of the folders' names; "" if one was used, and was lost.
         names: What becomes of names that the destination cannot hold.
         keep_archive: Whether the archives are kept, too.
         history: Seconds for which replaced annotation files are kept.
@@ -62,6 +66,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: str | None = None
     type: str | None = None
     folder_prefix: str | None = None
+    layout: str | None = None
     names: str | None = None
     keep_archive: bool | None = None
     history: float | None = None
@@ -82,6 +87,7 @@ class _Setting:
         binds: Whether another value needs `--change`, as it changes what is there.
         default_binds: Whether that holds for the default, too. If not, it is not remembered.
         narrows: Whether it is a condition, so that a destination without it holds more.
+        absence_binds: Whether to give it first to a destination without it needs `--change`, too.
     """
 
     name: str
@@ -92,6 +98,7 @@ class _Setting:
     binds: bool = True
     default_binds: bool = True
     narrows: bool = False
+    absence_binds: bool = False
 
     @property
     def is_option(self) -> bool:
@@ -123,10 +130,16 @@ _SETTINGS = (
         lambda given: f"a folder for each {TargetKind.of_plural(given)}",
         default_binds=False,
     ),
-    _Setting("stage", None, _jobs_with("stage"), "", narrows=True),
-    _Setting("state", None, _jobs_with("state"), "", narrows=True),
-    _Setting("type", None, _jobs_with("type"), "", narrows=True),
+    _Setting("stage", None, _jobs_with("stage"), "", narrows=True, absence_binds=True),
+    _Setting("state", None, _jobs_with("state"), "", narrows=True, absence_binds=True),
+    _Setting("type", None, _jobs_with("type"), "", narrows=True, absence_binds=True),
     _Setting("folder_prefix", DEFAULT_PREFIX, lambda given: f"folders like {given + '147'!r}"),
+    _Setting(
+        "layout",
+        None,
+        lambda given: "folders by ids alone" if given is None else f"folders like {given!r}",
+        absence_binds=True,
+    ),
     _Setting(
         "names",
         UnsafeNames.REFUSE.value,
@@ -174,6 +187,14 @@ class Settled:
     def is_recent(self) -> bool:
         """Whether this run looks only at what changed since the last complete one."""
         return self.options.since_last_run and self.selection.updated_since is not None
+
+    @property
+    def only(self) -> str:
+        """The part of the destination that this run is about, in words; "" for all."""
+        if self.options.target_ids is not None:
+            return f"{self.spec.target.plural} {first_few(sorted(self.options.target_ids))}"
+        # What changed since the last complete run is all that has to be looked at.
+        return "" if self.is_recent else narrowed_in_words(self.selection)
 
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
@@ -286,6 +307,10 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
     values: dict[str, Any] = {}
     if not bound:
         remembered = _without_mistyped(remembered, wanted.given)
+    layout = known_layout(
+        remembered.layout, wanted.given.layout, wanted.given.folder_prefix, place=place
+    )
+    remembered = msgspec.structs.replace(remembered, layout=layout)
     conditions = _conditions_of_jobs(wanted.given)
     if wanted.options.everything and conditions:
         raise ConfigError(f"--everything contradicts --{conditions[0]}. Remove one of them.")
@@ -295,7 +320,7 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
             differing.append((item.words(old), item.words(None)))
             values[item.name] = None
             continue
-        known_before = old is not None or (item.narrows and bound and not remembered.lost)
+        known_before = old is not None or (item.absence_binds and bound and not remembered.lost)
         if item.binds and new is not None and known_before and new != old:
             differing.append(
                 (item.preposition + item.words(old), item.preposition + item.words(new))
@@ -304,6 +329,9 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         values[item.name] = known[0] if known else item.default
     options = wanted.options
     target = TargetKind.of_plural(values["target"])
+    if values["layout"] is not None:
+        FolderLayout.parse(values["layout"], target)
+        values["folder_prefix"] = None
     _check_target(target, wanted, remembered, values, place=place, bound=bound)
     _check_json(target, wanted, values)
     narrowing: list[Difference] = []
@@ -361,6 +389,8 @@ def _without_mistyped(remembered: Remembered, given: Remembered) -> Remembered:
 
     They may be mistyped, and must not narrow another run, nor stop one that mirrors tasks.
     """
+    if given.folder_prefix is not None:
+        remembered = msgspec.structs.replace(remembered, layout=None)
     target = TargetKind.of_plural(given.target or remembered.target)
     if target is TargetKind.JOB and not _conditions_of_jobs(given):
         return remembered
@@ -465,14 +495,7 @@ def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
     Both flavours of CVAT's XML together are what `CVAT` chooses.
     """
     made = Counter(
-        (
-            head.format,
-            head.images,
-            head.frames,
-            head.target,
-            head.folder.removesuffix(str(head.task_id)),
-        )
-        for head in heads
+        (head.format, head.images, head.frames, head.target, prefix_of(head)) for head in heads
     )
     formats = {format_name for format_name, *_ in made}
     for (format_name, images, frames, target, prefix), _ in made.most_common(1):
@@ -483,5 +506,6 @@ def from_receipts(heads: Iterable[ReceiptHead]) -> Remembered:
             frames=frames if format_name == CVAT_JSON else None,
             target=None if of_tasks else target.plural,
             folder_prefix=prefix if of_tasks else None,
+            layout="" if have_layout({name for *_, name in made}) else None,
         )
     return Remembered()

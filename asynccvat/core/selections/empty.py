@@ -50,6 +50,21 @@ def explain(conditions: Mapping[str, str], what: str, seen: Iterable[Any]) -> st
     return f"there are {what} with {named}, but none that meet all conditions."
 
 
+def all_excluded(what: str, count: int, names: Iterable[str]) -> str:
+    """Say that the names to exclude leave nothing.
+
+    Args:
+        what: What the list holds, such as `tasks`.
+        count: How many entries there are without that.
+        names: The names to exclude.
+    """
+    which = f"the only {what.removesuffix('s')}" if count == 1 else f"all {count:,} {what}"
+    fitting = first_few([repr(name) for name in names])
+    return (
+        f"{which} of this selection {'fits' if count == 1 else 'fit'} a name to exclude: {fitting}."
+    )
+
+
 def _unmet(name: str, wanted: str, what: str, values: set[str]) -> Iterator[str]:
     """Yield a sentence if no value fits a condition."""
     if has_wildcard(wanted):

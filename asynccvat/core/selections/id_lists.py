@@ -104,6 +104,16 @@ def write_ids(ids: Sequence[int], *, ranges: bool) -> str | None:
     return ",".join(parts) if 0 < len(parts) <= MOST_WRITTEN else None
 
 
+def written_in(content: str) -> Iterator[str]:
+    """Yield what stands between blanks and commas in a file of ids.
+
+    A `#` begins a comment at a line's start.
+    """
+    for line in content.splitlines():
+        if not line.lstrip().startswith("#"):
+            yield from line.replace(",", " ").split()
+
+
 def _read(part: str, text: str) -> int | range:
     found = _RANGE.fullmatch(part)
     if found is not None:

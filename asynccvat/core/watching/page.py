@@ -24,29 +24,48 @@ _FAILING_SHOWN = 200
 _NAMES_SHOWN = 3
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --good: #18794e; --bad: #c4320a; }
-@media (prefers-color-scheme: dark) { :root { --good: #4cc38a; --bad: #ff8b5c; } }
+:root {
+  color-scheme: light dark;
+  --paper: #f6f7f9; --sheet: #fff; --ink: #16191d; --soft: #5b6470; --line: #dfe3e8;
+  --good: #14803c; --bad: #c62f2f; --good-paper: #e4f5e9; --bad-paper: #fdeaea;
+}
+@media screen and (prefers-color-scheme: dark) {
+  :root {
+    --paper: #0f1216; --sheet: #171b21; --ink: #e8ebef; --soft: #9aa4b1; --line: #2a3038;
+    --good: #5fd38a; --bad: #ff8a80; --good-paper: #15301f; --bad-paper: #3a1b1b;
+  }
+}
+* { box-sizing: border-box; }
 a { color: inherit; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-.state { font-size: 1.1rem; font-weight: 600; overflow-wrap: anywhere; }
-.good { color: var(--good); } .bad { color: var(--bad); }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 1rem 0; }
-dt { opacity: .7; } dd { margin: 0; overflow-wrap: anywhere; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0; background: var(--paper);
+       color: var(--ink); }
+main { background: var(--sheet); border: 1px solid var(--line); border-radius: 12px;
+       margin: 1.75rem auto; max-width: 72rem; padding: 1.25rem 1.5rem 1.5rem; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .6rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 1.75rem 0 .4rem; }
+.state { font-weight: 600; overflow-wrap: anywhere; border-radius: 8px; padding: .5rem .85rem;
+         margin: 0; }
+.good { color: var(--good); background: var(--good-paper); }
+.bad { color: var(--bad); background: var(--bad-paper); }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: 1rem 0; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .35rem .75rem .35rem 0; border-bottom: 1px solid var(--line);
-         vertical-align: top; }
+th, td { text-align: left; padding: .4rem 1rem .4rem 0; border-bottom: 1px solid var(--line);
+         vertical-align: top; white-space: nowrap; }
+th { color: var(--soft); font-size: .85rem; font-weight: 600; }
+tr:last-child td { border-bottom: 0; }
 td.number, th.number { text-align: right; }
-td.text { overflow-wrap: anywhere; min-width: 12rem; }
+td.text { overflow-wrap: anywhere; white-space: normal; width: 99%; min-width: 12rem; }
+td.text:not(:last-child) { width: auto; }
+@media (max-width: 1240px) { main { margin: 1rem; } }
 @media (max-width: 40rem) {
-  body { margin: 1rem auto; }
+  main { margin: .6rem .5rem; padding: 1rem; border-radius: 10px; }
   .detail { display: none; }
   th, td { padding-right: .6rem; }
   td.text { min-width: 7rem; }
 }
-@media print { body { margin: 0; max-width: none; } }
+@media print { main { margin: 0; max-width: none; border: 0; padding: 0; } }
 """
 
 _DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -165,9 +184,9 @@ def _headline(status: WatchStatus, now: datetime) -> str:
     since = status.up_to_date_at
     if status.is_up_to_date and since is not None:
         return f'<p class="state good">Up to date {_age(since, now)}.</p>'
-    old = "never so far" if since is None else f"last {_age(since, now)}"
+    old = "Never up to date so far" if since is None else f"Last up to date {_age(since, now)}"
     why = escape(status.problem.rstrip("."))
-    return f'<p class="state bad">Not up to date: {why}. Up to date: {old}.</p>'
+    return f'<p class="state bad">Not up to date: {why}. {old}.</p>'
 
 
 def _facts(status: WatchStatus, now: datetime) -> str:
@@ -252,6 +271,11 @@ def _what(ended: WatchRound) -> str:
         parts.append(f"{action}: {names}")
     if ended.changed > len(shown):
         parts.append(f"{ended.changed - len(shown):,} more")
+    if ended.failures:
+        failed = ended.failures[:_NAMES_SHOWN]
+        names = ", ".join(one.name or str(one.task_id) for one in failed)
+        more = ended.failed - len(failed)
+        parts.append(f"failed: {names}" + (f" and {more:,} more" if more > 0 else ""))
     parts += ended.warnings[:3]
     return "; ".join(parts) or "nothing to do"
 

@@ -28,13 +28,23 @@ OptionsT = TypeVar("OptionsT")
 class NamedPositions:
     """The positions of the tasks, projects and formats that a step names."""
 
-    found: dict[int | str, FilePosition] = field(default_factory=dict)
+    found: dict[int | str | range, FilePosition] = field(default_factory=dict)
 
     def ids(self, section: Section, key: str) -> IdList:
         """Return the ids of a key, and remember their positions."""
         items = section.values.get(key, [])
         self.found.update(items)
         return IdList.of(value for value, _ in items)
+
+    def of_id(self, number: int) -> FilePosition:
+        """Return the position of an id, or of the range that holds it."""
+        if number in self.found:
+            return self.found[number]
+        return next(
+            place
+            for numbers, place in self.found.items()
+            if isinstance(numbers, range) and number in numbers
+        )
 
 
 class StepContext:

@@ -9,6 +9,7 @@ from asynccvat.commands.upload.local_files import find_source
 from asynccvat.core.format_names import format_without_server
 from asynccvat.core.options.upload import UploadOptions
 from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import AnnotationFileError
 from asynccvat.runfiles.building.context import (
@@ -37,11 +38,18 @@ def download(context: StepContext, head: StepHead, section: Section) -> Download
     ids = places.ids(section, "task_ids")
     prefix = context.prefix(section, DOWNLOAD)
     context.remember(places, section, "dataset_format")
-    if not section.all_of("task_ids"):
+    if not ids:
         return None
     if "out_paths" in section.entries:
         folders = [path_of(text) for text, _ in section.all_of("out_paths")]
         if not folders:
+            return None
+        if ids.of_ranges:
+            context.reader.report(
+                section.entries["out_paths"].value,
+                "'out_paths' names a folder for each task, and of a range not every number is a "
+                "task: name the tasks one by one, or give 'out_dir'",
+            )
             return None
         if len(folders) != len(ids):
             context.reader.report(
@@ -62,6 +70,7 @@ def download(context: StepContext, head: StepHead, section: Section) -> Download
     return DownloadStep(
         **head.fields(places.found),
         paths=dict(zip(ids, folders, strict=True)),
+        of_ranges=ids.of_ranges,
         spec=ExportSpec(
             values.get("dataset_format", ExportSpec().format),
             images=values.get("save_images", False),
@@ -88,7 +97,7 @@ def upload(context: StepContext, head: StepHead, section: Section) -> UploadStep
         return None
     if prefix is None:
         return None
-    awaits = _check_files(context, batches, prefix, places)
+    awaits, gaps = _check_files(context, batches, prefix, places)
     if "backup_dir" in values and values.get("no_backup"):
         context.reader.report(
             section.entries["backup_dir"].value,
@@ -104,6 +113,7 @@ def upload(context: StepContext, head: StepHead, section: Section) -> UploadStep
         batches=batches,
         options=options,
         awaits=awaits,
+        gaps=gaps,
     )
 
 
@@ -139,26 +149,33 @@ def _refuse_shared(
         other = owners.setdefault(absolute(path), task_id)
         if other != task_id:
             context.reader.report_at(
-                places.found[task_id],
+                places.of_id(task_id),
                 f"tasks {other} and {task_id} have the same folder: {str(path)!r}",
             )
 
 
 def _check_files(
     context: StepContext, batches: Iterable[Batch], prefix: str, places: NamedPositions
-) -> frozenset[int]:
-    """Report files that cannot be uploaded; return the tasks that an earlier step fetches."""
-    awaits = set()
+) -> tuple[frozenset[int], frozenset[int]]:
+    """Report files that cannot be uploaded.
+
+    Returns:
+        The tasks that an earlier step fetches, and the numbers of ranges without a file.
+    """
+    awaits, gaps = set[int](), set[int]()
     for batch in batches:
         format_name = format_without_server(batch.format or ExportSpec().format)
         in_mirror = isinstance(batch.source, Path) and (batch.source / _MIRRORED).is_dir()
+        named = required(batch.task_ids)
         for task_id in batch.task_ids:
             path = batch.path(task_id, prefix)
             if context.is_made(path):
                 awaits.add(task_id)
+            elif task_id not in named and not path.exists():
+                gaps.add(task_id)
             elif not in_mirror:
                 try:
                     find_source(path, format_name).inspected()
                 except AnnotationFileError as error:
-                    context.reader.report_at(places.found[task_id], in_keys(error.message, UPLOAD))
-    return frozenset(awaits)
+                    context.reader.report_at(places.of_id(task_id), in_keys(error.message, UPLOAD))
+    return frozenset(awaits), frozenset(gaps)

@@ -115,6 +115,8 @@ class Task:
         job_assignee: The assignee of its one job; None: that of the task.
         revision: Counts the edits of its annotations.
         media_revision: Counts the changes of its images.
+        annotated_date: The date of a job that is not among `own_jobs`: when its annotations were
+            changed last. None: the date of the task.
         chunks_updated_date: When the images changed last; None: when it was created.
         deleted_frames: Frames that exports leave out.
         organization_id: Its organization, or None.
@@ -148,6 +150,7 @@ class Task:
     job_assignee: User | None = None
     revision: int = 0
     media_revision: int = 0
+    annotated_date: datetime | None = None
     chunks_updated_date: datetime | None = None
     deleted_frames: tuple[int, ...] = ()
     organization_id: int | None = None
@@ -234,7 +237,7 @@ class Task:
                 start_frame=0,
                 stop_frame=self.size - 1,
                 created_date=self.created_date,
-                updated_date=self.updated_date,
+                updated_date=self.annotated_date or self.updated_date,
                 assignee=self.job_assignee or self.assignee,
                 task_name=self.name,
             ),
@@ -266,7 +269,9 @@ class Task:
         given = None
         if not self.is_annotated_by_seed and self.labels and self.size:
             given = self._with_another_rectangle()
-        return dataclasses.replace(self, revision=self.revision + 1, updated_date=at, given=given)
+        return dataclasses.replace(
+            self, revision=self.revision + 1, updated_date=at, annotated_date=at, given=given
+        )
 
     def _with_another_rectangle(self) -> Annotations:
         held, label = self.annotations(), self.labels[0]
@@ -287,5 +292,9 @@ class Task:
     def annotated(self, annotations: Annotations, at: datetime) -> Task:
         """Return the task after a client replaced its annotations at that time."""
         return dataclasses.replace(
-            self, revision=self.revision + 1, updated_date=at, given=annotations
+            self,
+            revision=self.revision + 1,
+            updated_date=at,
+            annotated_date=at,
+            given=annotations,
         )

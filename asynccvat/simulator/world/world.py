@@ -112,6 +112,8 @@ class World(ReportedHoldings):
         """
         fields.setdefault("updated_date", self._clock.now())
         before = self.tasks[task_id]
+        # The date of a job moves with its annotations, not with the task's name.
+        fields.setdefault("annotated_date", before.annotated_date or before.updated_date)
         task = self.store(dataclasses.replace(before, **fields))
         self.report(before, task)
         return task

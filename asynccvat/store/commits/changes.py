@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-import msgspec
-
-from asynccvat.core.records.receipts import Receipt, ReceiptHead
+from asynccvat.core.models import Task
+from asynccvat.core.records.receipts import Receipt, ReceiptHead, moved_head
 from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.fs import files
-from asynccvat.store import trees
+from asynccvat.store import homes, trees
 from asynccvat.store.commits.primitives import (
     finish,
     foreign,
@@ -43,7 +42,6 @@ from asynccvat.store.layout import (
     Layout,
     checked_folder_name,
     is_same,
-    parent_of,
     receipt_name,
 )
 from asynccvat.store.staging import Staging, staged_trees, sync_tree
@@ -176,7 +174,8 @@ class CommitTree(FolderChange):
         if (head.task_id, head.files) != (self.task_id, len(self.receipt.members)):
             raise ValueError(f"the receipt is not that of task {self.task_id} and its files")
         checked_folder_name(self.folder)
-        self.layout.make_parent(self.folder)
+        with homes.made(self.layout, self.folder):
+            pass
         old = self.layout.head_or_none(self.task_id)
         self.old_folder = None if old is None else old.folder
         self._check_way()
@@ -195,26 +194,26 @@ class CommitTree(FolderChange):
     def publish(self) -> None:
         """Exchange the tree with the folder, or rename it if there is no folder."""
         check_unchanged(self.area, self.receipt)
-        status = files.lstat(self.folder, dir_fd=self.layout.dest)
-        if status is not None and not self._is_ours(status):
-            self._check_way()
-            quarantined = self.layout.quarantine(
-                self.folder, dir_fd=self.layout.dest, folder=self.folder
-            )
-            self.warnings.append(f"what was at {str(self.path)!r} is now in {str(quarantined)!r}")
-            status = None
-        self.staging.published = True
-        try:
-            if status is None:
-                files.rename(TREE, self.folder, dir_fd=self.area, new_dir_fd=self.layout.dest)
-            else:
-                swap(self.layout, self.area, self.folder)
-        except OSError:
-            self.staging.published = self._is_on_its_way()
-            raise
-        if parent_of(self.folder) is not None:
+        with homes.made(self.layout, self.folder) as (fd, name):
+            status = files.lstat(name, dir_fd=fd)
+            if status is not None and not self._is_ours(status):
+                self._check_way()
+                quarantined = self.layout.quarantine(name, dir_fd=fd, head=self.receipt.head)
+                where = f"what was at {str(self.path)!r} is now in {str(quarantined)!r}"
+                self.warnings.append(where)
+                status = None
+            self.staging.published = True
+            try:
+                if status is None:
+                    files.rename(TREE, name, dir_fd=self.area, new_dir_fd=fd)
+                else:
+                    swap(self.layout, self.area, name, home=fd)
+            except OSError:
+                self.staging.published = self._is_on_its_way()
+                raise
+        if homes.parents_of(self.folder):
             # The group syncs the destination, and this folder lies deeper.
-            self.layout.sync_home(self.folder)
+            homes.sync_home(self.layout, self.folder)
 
     def record(self) -> None:
         """Rename the intent onto the receipt."""
@@ -222,7 +221,7 @@ class CommitTree(FolderChange):
         self.layout.claim(self.task_id, folder=self.folder, instead_of=self.old_folder)
 
     def _check_way(self) -> None:
-        status = files.lstat(self.folder, dir_fd=self.layout.dest)
+        status = homes.status_of(self.folder, dir_fd=self.layout.dest)
         if status is None or self._is_ours(status):
             return
         refuse_claimed(self.layout, self.task_id, self.folder)
@@ -239,7 +238,7 @@ class CommitTree(FolderChange):
         if self.old_folder is None or self.old_folder == self.folder:
             return self.old_folder is not None
         # On some file systems, a name that differs in case only is the same folder.
-        return is_same(status, files.lstat(self.old_folder, dir_fd=self.layout.dest))
+        return is_same(status, homes.status_of(self.old_folder, dir_fd=self.layout.dest))
 
 
 def check_unchanged(area: int, receipt: Receipt) -> None:
@@ -265,6 +264,8 @@ class MoveFolder(FolderChange):
 
     head: ReceiptHead
     folder: str
+    renamed: Task | None = None
+    content: str | None = None
 
     @property
     def path(self) -> Path:
@@ -276,7 +277,7 @@ class MoveFolder(FolderChange):
         checked_folder_name(self.folder)
         receipt = self.layout.receipt(self.task_id)
         self.head = receipt.head
-        here = files.lstat(self.head.folder, dir_fd=self.layout.dest)
+        here = homes.status_of(self.head.folder, dir_fd=self.layout.dest)
         if here is None or not stat.S_ISDIR(here.st_mode):
             raise StoreError(
                 f"task {self.task_id}: the folder {str(self.layout.path / self.head.folder)!r} is "
@@ -285,17 +286,29 @@ class MoveFolder(FolderChange):
                 task_id=self.task_id,
                 step="move",
             )
-        there = files.lstat(self.folder, dir_fd=self.layout.dest)
+        there = homes.status_of(self.folder, dir_fd=self.layout.dest)
         if there is not None and not is_same(there, here):
             refuse_claimed(self.layout, self.task_id, self.folder)
             raise foreign(self.task_id, self.path)
-        moved = msgspec.structs.replace(receipt.head, folder=self.folder)
+        with homes.made(self.layout, self.folder):
+            pass
+        # By the old receipt, clearing finds the folders that the move leaves empty.
+        save_old_receipt(self.layout, self.task_id, self.area)
+        moved = moved_head(receipt, self.folder, self.renamed, self.content)
         write_intent(self.layout, self.area, Receipt(moved, receipt.members), here)
 
     def publish(self) -> None:
         """Rename the folder."""
-        dest = self.layout.dest
-        files.rename(self.head.folder, self.folder, dir_fd=dest, new_dir_fd=dest)
+        layout, old, new = self.layout, self.head.folder, self.folder
+        with (
+            homes.made(layout, new) as (new_fd, new_name),
+            homes.home(old, dir_fd=layout.dest) as (fd, name),
+        ):
+            files.rename(name, new_name, dir_fd=fd, new_dir_fd=new_fd)
+        # The new name first: a power cut in between may leave both, never neither.
+        for folder in (new, old):
+            if homes.parents_of(folder):
+                homes.sync_home(layout, folder)
 
     def record(self) -> None:
         """Rename the intent onto the receipt."""
@@ -331,7 +344,7 @@ class RemoveFolder(FolderChange):
     def record(self) -> None:
         """Move the folder into staging, by one rename."""
         take_old_folder(self.layout, self.task_id, self.area, self.head.folder)
-        if parent_of(self.head.folder) is not None:
-            self.layout.sync_home(self.head.folder)
-            self.layout.remove_empty_parent(self.head.folder)
+        if homes.parents_of(self.head.folder):
+            homes.sync_home(self.layout, self.head.folder)
+            homes.remove_empty_parents(self.layout, self.head.folder)
         self.layout.claim(self.task_id, folder=None, instead_of=self.head.folder)

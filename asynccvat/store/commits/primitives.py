@@ -13,7 +13,7 @@ import msgspec
 from asynccvat.core.records.receipts import Receipt, encode_receipt
 from asynccvat.errors import ForeignFolderError, StoreError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store import history, trees
+from asynccvat.store import history, homes, trees
 from asynccvat.store.layout import (
     INTENT,
     OLD,
@@ -50,22 +50,22 @@ def record_intent(layout: Layout, area: int, task_id: int) -> None:
     files.rename(INTENT, receipt_name(task_id), dir_fd=area, new_dir_fd=layout.receipts)
 
 
-def swap(layout: Layout, area: int, folder: str) -> None:
-    """Give the tree a folder's name, and move the folder into the area."""
+def swap(layout: Layout, area: int, name: str, *, home: int) -> None:
+    """Give the tree the name of a folder in an open one, and move that folder into the area."""
     if not layout.exchange_unsupported:
         try:
-            files.exchange(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
+            files.exchange(TREE, name, dir_fd=area, new_dir_fd=home)
         except OSError as error:
             if not disk_errors.is_unsupported(error):
                 raise
             layout.exchange_unsupported = True
         else:
             return
-    files.rename(folder, OLD, dir_fd=layout.dest, new_dir_fd=area)
+    files.rename(name, OLD, dir_fd=home, new_dir_fd=area)
     try:
-        files.rename(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
+        files.rename(TREE, name, dir_fd=area, new_dir_fd=home)
     except OSError:
-        files.rename(OLD, folder, dir_fd=area, new_dir_fd=layout.dest)
+        files.rename(OLD, name, dir_fd=area, new_dir_fd=home)
         raise
 
 
@@ -75,19 +75,20 @@ def take_old_folder(layout: Layout, task_id: int, area: int, folder: str) -> boo
     Returns:
         Whether it was moved.
     """
-    status = files.lstat(folder, dir_fd=layout.dest)
+    status = homes.status_of(folder, dir_fd=layout.dest)
     if status is None or files.lstat(OLD, dir_fd=area) is not None:
         return False
     current = layout.head_or_none(task_id)
     if current is not None and (
         current.folder == folder
         # On some file systems, a name that differs in case only is the same folder.
-        or is_same(status, files.lstat(current.folder, dir_fd=layout.dest))
+        or is_same(status, homes.status_of(current.folder, dir_fd=layout.dest))
     ):
         return False
     if layout.claimed_by(folder) not in (None, task_id):
         return False
-    files.rename(folder, OLD, dir_fd=layout.dest, new_dir_fd=area)
+    with homes.home(folder, dir_fd=layout.dest) as (fd, name):
+        files.rename(name, OLD, dir_fd=fd, new_dir_fd=area)
     return True
 
 
@@ -117,18 +118,18 @@ def _clear_old(layout: Layout, task_id: int, area: int, content: bytes) -> list[
         if take_old_folder(layout, task_id, area, folder):
             # Before files of it are removed: under its own name it must never be incomplete.
             layout.sync_folder(area)
-            layout.sync_home(folder)
+            homes.sync_home(layout, folder)
         if head.uploaded and layout.head_or_none(task_id) is None:
             # Uploaded files are the user's work, and the server deleted its copy with the task.
             members = tuple(one for one in members if one.path not in head.uploaded)
         # A kill may have come between a removal and this.
-        layout.remove_empty_parent(folder)
+        homes.remove_empty_parents(layout, folder)
     if layout.keeps_history and head is not None:
         history.save(layout, task_id, area, head, members)
     warnings = []
     for name in (TREE, OLD):
         if trees.clear(name, members, dir_fd=area):
-            quarantined = layout.quarantine(name, dir_fd=area, folder=folder)
+            quarantined = layout.quarantine(name, dir_fd=area, head=head, task_id=task_id)
             warnings.append(
                 f"files of {str(layout.path / folder)!r} that were edited or added here are now in "
                 f"{str(quarantined)!r}"

@@ -15,7 +15,7 @@ from asynccvat.core.plans.mirror import FolderState
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
 from asynccvat.core.targets import TargetKind
 from asynccvat.fs import files
-from asynccvat.store import trees
+from asynccvat.store import homes, trees
 from asynccvat.store.commits.primitives import finish, record_intent
 from asynccvat.store.layout import (
     INTENT,
@@ -160,6 +160,7 @@ class _Recovery:
         self._warnings: list[str] = []
         self._folder: str | None = None
         self._target = TargetKind.TASK
+        self._head: ReceiptHead | None = None
 
     def run(self) -> list[str]:
         for step in decide(self._look()):
@@ -174,9 +175,11 @@ class _Recovery:
         intent = decode_or_none(intent_bytes)
         head, members = decode_leniently(old_bytes or current_bytes or b"")
         if intent is not None:
-            self._folder, self._target = intent.head.folder, intent.head.target
+            self._head = intent.head
         elif head is not None:
-            self._folder, self._target = head.folder, head.target
+            self._head = head
+        if self._head is not None:
+            self._folder, self._target = self._head.folder, self._head.target
         places = {"tree": (TREE, area), "old": (OLD, area)}
         if self._folder is not None:
             places["final"] = (self._folder, layout.dest)
@@ -184,7 +187,7 @@ class _Recovery:
             places["home"] = (head.folder, layout.dest)
         versions = {
             place: FolderVersion.ABSENT
-            if files.lstat(name, dir_fd=fd) is None
+            if homes.status_of(name, dir_fd=fd) is None
             else FolderVersion.UNKNOWN
             for place, (name, fd) in places.items()
         }
@@ -227,11 +230,11 @@ class _Recovery:
         folder = self._folder or str(self._task_id)
         match step:
             case RecoveryStep.PUBLISH_TREE | RecoveryStep.RESTORE_TREE:
-                layout.make_parent(folder)
-                files.rename(TREE, folder, dir_fd=area, new_dir_fd=layout.dest)
+                with homes.made(layout, folder) as (fd, name):
+                    files.rename(TREE, name, dir_fd=area, new_dir_fd=fd)
             case RecoveryStep.RESTORE_OLD:
-                layout.make_parent(folder)
-                files.rename(OLD, folder, dir_fd=area, new_dir_fd=layout.dest)
+                with homes.made(layout, folder) as (fd, name):
+                    files.rename(OLD, name, dir_fd=area, new_dir_fd=fd)
             case RecoveryStep.RECORD:
                 self._sync_home(folder)
                 record_intent(layout, area, self._task_id)
@@ -239,19 +242,22 @@ class _Recovery:
             case RecoveryStep.FINISH:
                 self._warnings += finish(layout, self._task_id, area)
             case RecoveryStep.QUARANTINE_FINAL:
-                self._quarantine(folder, layout.dest)
+                with homes.home(folder, dir_fd=layout.dest) as (fd, name):
+                    self._quarantine(name, fd)
             case RecoveryStep.QUARANTINE_OLD:
                 self._quarantine(OLD, area)
             case RecoveryStep.QUARANTINE_TREE:
                 self._quarantine(TREE, area)
             case RecoveryStep.DROP_INTENT:
                 self._sync_home(folder)
+                # Those that were made for a folder that did not get there.
+                homes.remove_empty_parents(layout, folder)
                 files.unlink(INTENT, dir_fd=area)
             case RecoveryStep.DROP_OLD_RECEIPT:
                 files.unlink(OLD_RECEIPT, dir_fd=area)
 
     def _sync_home(self, folder: str) -> None:
-        self._layout.sync_home(folder)
+        homes.sync_home(self._layout, folder)
         self._layout.sync_folder(self._area)
 
     def _sync(self, fd: int) -> None:
@@ -259,8 +265,9 @@ class _Recovery:
         self._layout.sync_folder(self._area)
 
     def _quarantine(self, name: str, dir_fd: int) -> None:
-        folder = self._folder or str(self._task_id)
-        quarantined = self._layout.quarantine(name, dir_fd=dir_fd, folder=folder)
+        quarantined = self._layout.quarantine(
+            name, dir_fd=dir_fd, head=self._head, task_id=self._task_id
+        )
         self._warnings.append(
             f"{self._target} {self._task_id}: an interrupted run left files that are in no "
             f"receipt; they are now in {quarantined}"
@@ -286,7 +293,7 @@ def _place_of(
         place: status
         for place, version in versions.items()
         if version is FolderVersion.UNKNOWN
-        and (status := files.lstat(places[place][0], dir_fd=places[place][1])) is not None
+        and (status := homes.status_of(places[place][0], dir_fd=places[place][1])) is not None
     }
     for place, status in statuses.items():
         if (status.st_dev, status.st_ino) == (head.device, head.inode):

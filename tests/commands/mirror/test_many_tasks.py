@@ -175,7 +175,7 @@ async def test_long_work_on_many_tasks_runs_in_threads(
         monkeypatch.setattr(module, name, noted)
 
     note(lists, "_joined")
-    names = ("plan_mirror", "gone_candidates", "_new_folders", "_folders_to_check")
+    names = ("plan_mirror", "gone_candidates", "folders_of", "_folders_to_check")
     for name in names:
         note(preparation, name)
     note(mirroring, "longest_first")

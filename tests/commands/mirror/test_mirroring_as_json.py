@@ -281,6 +281,17 @@ async def test_a_changed_task_is_read_again(serve: Serving, data: Path) -> None:
     assert read(data, "task3/annotations.json") == await told(serve, "/api/tasks/3/annotations")
 
 
+async def test_a_renamed_task_moves_its_folder_and_has_its_new_name_in_it(data: Path) -> None:
+    async with serving(2) as serve:
+        options = replace(QUICK, layout="{name}-{id}")
+        await mirror(serve, data, JSON, options)
+        serve.server.rename_task(2, "other")
+        report = await mirror(serve, data)
+        assert actions(report)[2] == ("fetched", "changed")
+        assert read(data, "other-2/task.json")["name"] == "other"
+        assert len(list(data.glob("*/task.json"))) == 2
+
+
 async def test_deleted_frames_are_told(serve: Serving, data: Path) -> None:
     serve.server.change_task(3, deleted_frames=(1,))
     await mirror(serve, data)

@@ -11,7 +11,6 @@ import pytest
 from engine_serving import QUICK, Serving, actions, error, files, receipt_head, serving
 
 import asynccvat as ac
-from asynccvat.core.records.receipts import RECEIPT_VERSION
 from asynccvat.errors import ChangeRefusedError, ConfigError, ForeignFolderError
 from asynccvat.events import VerifyStarted, to_json
 from asynccvat.simulator import Fault
@@ -51,7 +50,7 @@ async def test_each_project_gets_a_folder_as_the_server_merges_it(
     assert {record["project_id"] for record in records} == {1, 2}
     assert all("task_id" not in record for record in records)
     head = receipt_head(data, 1)
-    assert (head["version"], head["target"]) == (RECEIPT_VERSION, "project")
+    assert (head["version"], head["target"]) == (3, "project")
     # An older asynccvat would take the ids for those of tasks, so it refuses the destination.
     identity = json.loads((data / ".asynccvat" / "destination.json").read_text())
     assert (identity["version"], identity["settings"]["target"]) == (2, "projects")

@@ -22,7 +22,7 @@ async def test_events_are_iterated_from_the_first_to_the_last(data: Path) -> Non
     async with serving(3) as serve:
         async with ac.open_mirror(serve.client, data, options=QUICK) as run:
             seen = [event async for event in run.events()]
-        assert seen[0] == events.RunStarted(transfers=QUICK.transfers)
+        assert seen[0] == events.RunStarted(transfers=QUICK.transfers, verb="mirror")
         assert isinstance(seen[1], events.DestinationSettled)
         assert isinstance(seen[-1], events.RunFinished)
         assert seen[-1].report is run.report

@@ -61,6 +61,27 @@ async def test_a_quiet_run_asks_for_one_list_of_tasks(data: Path) -> None:
         assert len(serve.calls("GET", "/api/tasks")) == calls + 1
 
 
+async def test_a_quiet_run_with_a_name_warns_of_nothing_and_asks_no_more(data: Path) -> None:
+    async with serving(3) as serve:
+        named = ac.Selection(name="street-*", owner=serve.server.username)
+        await ac.mirror(serve.client, data, named, options=QUICK)
+        long_ago(data)
+        calls = len(serve.calls("GET", "/api/tasks"))
+        report = await ac.mirror(serve.client, data, options=SINCE)
+        assert (actions(report), report.warnings) == ({}, ())
+        assert len(serve.calls("GET", "/api/tasks")) == calls + 1
+
+
+async def test_a_change_of_an_excluded_task_alone_is_quiet_too(data: Path) -> None:
+    async with serving(3) as serve:
+        wanted = ac.Selection(exclude=[serve.server.tasks[3].name])
+        await ac.mirror(serve.client, data, wanted, options=QUICK)
+        long_ago(data)
+        change(serve, 3)
+        report = await ac.mirror(serve.client, data, options=SINCE)
+        assert (actions(report), report.warnings) == ({}, ())
+
+
 async def test_what_failed_or_had_no_data_is_always_included(data: Path) -> None:
     async with serving(5, tasks_without_data=1) as serve:
         fault = Fault(export="fail", task_id=2, message="ValueError: no", times=None)

@@ -454,7 +454,7 @@ def test_a_journal_of_a_newer_version_is_left_alone_unless_told_to_restart(mirro
 
 
 def test_a_destination_of_a_newer_version_is_not_inspected(mirrored: Path) -> None:
-    (mirrored / ".asynccvat/destination.json").write_bytes(b'{"version":3}')
+    (mirrored / ".asynccvat/destination.json").write_bytes(b'{"version":4}')
     with pytest.raises(ConfigError, match="Upgrade asynccvat"), inspecting(mirrored):
         pass
 

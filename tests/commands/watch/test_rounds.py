@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,22 @@ async def test_a_new_task_is_fetched_without_a_list_of_all(serve: Serving, data:
     (changed,) = await rounds(watched, 1)
     assert [one.task_id for one in changed.changes] == [task.id]
     assert changed.full_because is None
+
+
+async def test_a_folder_follows_the_new_name_of_its_task_in_the_next_round(
+    serve: Serving, data: Path
+) -> None:
+    await ac.mirror(serve.client, data, options=replace(QUICK, layout="{project}/{id}-{name}"))
+    watched = watch(serve, data)
+    await rounds(watched, 1)
+    exports = len(serve.calls("dataset"))
+    serve.server.world.change_task(3, name="left")
+    (changed,) = await rounds(watched, 1)
+    assert [(one.task_id, one.action, one.path) for one in changed.changes] == [
+        (3, ac.Action.MOVED, str(data / "project-1/3-left"))
+    ]
+    assert len(serve.calls("dataset")) == exports
+    assert (await rounds(watched, 1))[0].requests == 1
 
 
 async def test_a_round_reads_the_receipts_of_the_changed_tasks_alone(

@@ -13,8 +13,9 @@ from asynccvat.core.inventory.kept import (
     KeptTotal,
     RestoredItem,
     archive,
-    by_flat_name,
+    by_kept_name,
     check_restorable,
+    kept_stem,
     quarantined,
     replaced,
     select_kept,
@@ -22,6 +23,7 @@ from asynccvat.core.inventory.kept import (
     version,
 )
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 
 
@@ -46,13 +48,25 @@ def heads(*folders: str) -> dict[int, ReceiptHead]:
 def test_an_entry_of_the_quarantine_names_its_folder_and_time(
     name: str, at: str | None, folder: str | None
 ) -> None:
-    item = quarantined(name, by_flat_name(heads("task7", "task9/job3")))
+    item = quarantined(name, by_kept_name(heads("task7", "task9/job3")))
     assert (item.name, item.at, item.folder) == (f"kept/{name}", at, folder)
     assert item.target_id == {"task7": 1, "task9/job3": 2}.get(folder or "")
 
 
 def test_a_name_that_two_folders_share_belongs_to_neither() -> None:
-    assert by_flat_name(heads("a/b", "a-b", "c")).keys() == {"c"}
+    assert by_kept_name(heads("a/b", "a-b", "c")).keys() == {"c", "task1", "task2", "task3"}
+    # It may be of task 3, or of task 1 from before its folder had another prefix.
+    assert by_kept_name(heads("task3", "b", "c")).keys() == {"b", "c", "task1", "task2"}
+
+
+def test_an_entry_is_named_after_its_task_whose_folder_may_be_renamed() -> None:
+    stems = [kept_stem(head) for head in heads("Street/left-1", "task9").values()]
+    assert stems == ["task1", "task2"]
+    named = by_kept_name(heads("Street/left-1", "task9"))
+    item = quarantined("task1-20260101T020000Z", named)
+    assert (item.target_id, item.folder) == (1, "Street/left-1")
+    job = receipt_of(5, (), folder="task1/job5", target=TargetKind.JOB)
+    assert kept_stem(job.head) == "task1-job5"
 
 
 def test_other_items_are_described_by_their_names() -> None:
@@ -97,6 +111,14 @@ def test_items_are_selected_by_name_kind_and_age(
 ) -> None:
     found = select_kept(ITEMS, names=names, kinds=kinds, before=before, place="data")
     assert found == tuple(ITEMS[number] for number in chosen)
+
+
+def test_the_path_that_a_warning_shows_names_an_item() -> None:
+    name = ITEMS[0].name
+    found = select_kept(ITEMS, names=[f"data/.asynccvat/{name}/"], place="data")
+    assert found == ITEMS[:1]
+    with pytest.raises(ConfigError, match="has put aside no 'other/"):
+        select_kept(ITEMS, names=[f"other/.asynccvat/{name}"], place="data")
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from destinations import receipt_of
 
-from asynccvat.core.inventory.kept import by_flat_name
+from asynccvat.core.inventory.kept import by_kept_name
 from asynccvat.core.inventory.usage import Room, RoomOwner, Use, UsedRoom, add_up, owner_of
 from asynccvat.core.targets import TargetKind
 
@@ -102,6 +102,6 @@ def test_a_mirrored_project_is_its_own_project() -> None:
 def test_the_owner_of_a_file_of_ours_is_known_by_its_name(
     use: Use, name: str, target_id: int | None
 ) -> None:
-    folders = by_flat_name({3: receipt_of(3, (), folder="mine").head})
+    folders = by_kept_name({3: receipt_of(3, (), folder="mine").head})
     owner = owner_of(use, name, TargetKind.JOB, folders)
     assert owner == (None if target_id is None else RoomOwner(TargetKind.JOB, target_id))

@@ -184,6 +184,25 @@ def test_tasks_are_selected_by_id_and_by_the_names_of_folders() -> None:
     assert (absent.kind, absent.task_id) == (ProblemKind.NOT_MIRRORED, 99)
 
 
+def test_a_pattern_may_name_any_folder_that_a_task_s_lies_in() -> None:
+    heads = {
+        1: head(1, folder="Street/Train/task1-left"),
+        2: head(2, folder="Street/task2"),
+    }
+    assert list(verifying.select_receipts(heads, None, ("Street",))) == [1, 2]
+    assert list(verifying.select_receipts(heads, None, ("*/Train",))) == [1]
+    assert list(verifying.select_receipts(heads, None, ("task*",))) == []
+
+
+def test_a_damaged_receipt_may_be_of_any_folder_if_these_do_not_end_with_ids() -> None:
+    damaged = [problem(ProblemKind.RECEIPT, "x", task_id=7)]
+    assert not verifying.damaged_in_selection(damaged, None, ("Street/left",))
+    assert verifying.damaged_in_selection(damaged, None, ("Street/left",), end_with_ids=False)
+    assert not verifying.damaged_in_selection(damaged, {8}, ("Street/left",), end_with_ids=False)
+    assert verifying.ends_with_id(head(7, folder="a-7"))
+    assert not verifying.ends_with_id(head(7, folder="7-a"))
+
+
 @pytest.mark.parametrize(
     ("pattern", "fits"),
     [
@@ -278,6 +297,10 @@ def test_damaged_tasks_are_fetched_as_they_were() -> None:
         assert guessed == RepairGroup(
             task_ids=(9,), spec=ExportSpec("YOLO 1.1", images=True), prefix=expected, adopt=True
         )
+    laid_out = Remembered(format="YOLO 1.1", images=True, layout="{id}-{name}")
+    (whole, guessed), _ = plan_repairs([5, 9], {5: head(5, folder="5-a")}, remembered=laid_out)
+    assert (whole.task_ids, whole.prefix, whole.layout) == ((5,), "task", None)
+    assert (guessed.task_ids, guessed.adopt, guessed.layout) == ((9,), True, "{id}-{name}")
     (kept, other), _ = plan_repairs([1, 3], heads, archived={1, 2})
     assert (kept.task_ids, kept.keep_archive) == ((1,), True)
     assert (other.task_ids, other.keep_archive) == ((3,), False)

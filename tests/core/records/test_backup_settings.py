@@ -11,6 +11,7 @@ from asynccvat.core.records.backup_settings import SettledSelection, settle_sele
 from asynccvat.core.records.lasting_selections import LastingSelection
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.core.selections.selection import Selection
+from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
 OF_PROJECT_5 = Remembered(selection=LastingSelection(project_ids=(5,)))
@@ -28,8 +29,8 @@ def test_the_first_run_is_remembered() -> None:
     found = settled(Selection(project_ids=[5]))
 
     assert found.lasting == LastingSelection(project_ids=(5,))
-    assert found.describe() == "project 5"
-    assert settled(Selection()).describe() == "all tasks"
+    assert found.describe(TargetKind.TASK) == "project 5"
+    assert settled(Selection()).describe(TargetKind.TASK) == "all tasks"
     assert settled(Selection(), default_project_id=7).lasting == LastingSelection(project_ids=(7,))
 
 
@@ -37,15 +38,15 @@ def test_named_tasks_are_for_one_run() -> None:
     found = settled(Selection(task_ids=[1, 2]), OF_PROJECT_5)
 
     assert found.lasting == OF_PROJECT_5.selection
-    assert found.describe() == "project 5; this run: tasks 1, 2"
-    assert settled(Selection(task_ids=[1])).describe() == "this run: task 1"
+    assert found.describe(TargetKind.TASK) == "project 5; this run: tasks 1, 2"
+    assert settled(Selection(task_ids=[1])).describe(TargetKind.TASK) == "this run: task 1"
 
 
 def test_later_runs_take_what_is_remembered() -> None:
     found = settled(Selection(), OF_PROJECT_5, default_project_id=7)
 
     assert found.selection == Selection(project_ids=(5,))
-    assert found.describe() == "project 5; project 7 of the settings is ignored"
+    assert found.describe(TargetKind.TASK) == "project 5; project 7 of the settings is ignored"
     assert settled(Selection(), OF_PROJECT_5, default_project_id=5).ignored_project is None
 
 

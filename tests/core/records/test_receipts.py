@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asynccvat.core.models import Task
 from asynccvat.core.records.receipts import (
     MemberRecord,
     Receipt,
@@ -16,6 +17,7 @@ from asynccvat.core.records.receipts import (
     decode_receipt,
     encode_receipt,
     format_version,
+    moved_head,
 )
 from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import StoreError
@@ -72,6 +74,21 @@ def test_a_member_that_is_no_record_is_damage() -> None:
         decode_receipt(content.replace(b'["a",1,2,3]', b'["a",1,2,"3"]'))
 
 
+def test_a_moved_folder_has_the_lowest_version_that_knows_its_name() -> None:
+    receipt = receipt_of((MemberRecord("a", 1, 2, 3),))
+    moved = moved_head(receipt, "Street/7", content="now")
+    assert (moved.version, moved.folder, moved.content) == (4, "Street/7", "now")
+    assert (moved.task_name, moved.updated_date) == ("a task", receipt.head.updated_date)
+    back = moved_head(Receipt(moved, receipt.members), "task7", content="later")
+    assert back == msgspec.structs.replace(receipt.head, content="now")
+
+
+def test_a_renamed_task_brings_its_name_project_and_date() -> None:
+    renamed = Task(id=7, name="left", project_id=5, updated_date="v9")
+    moved = moved_head(receipt_of(()), "left-7", renamed)
+    assert (moved.task_name, moved.project_id, moved.updated_date) == ("left", 5, "v9")
+
+
 def test_an_empty_line_in_place_of_a_member_is_damage() -> None:
     content = encode_receipt(receipt_of((MemberRecord("a", 1, 2, 3), MemberRecord("b", 4, 5, 6))))
     with pytest.raises(StoreError, match="lists 1 of 2 members"):
@@ -87,13 +104,13 @@ def test_bytes_that_are_no_utf8_are_damage(text: bytes) -> None:
 
 def test_a_receipt_of_a_newer_version_is_refused_with_a_word() -> None:
     head = msgspec.structs.replace(receipt_of(()).head, version=99)
-    with pytest.raises(StoreError, match=r"version 99, .* reads up to 3: upgrade asynccvat"):
+    with pytest.raises(StoreError, match=r"version 99, .* reads up to 4: upgrade asynccvat"):
         decode_head(msgspec.json.encode(head))
 
 
 def test_so_is_one_whose_other_keys_have_other_forms() -> None:
-    with pytest.raises(StoreError, match=r"version 4, .* upgrade asynccvat"):
-        decode_head(b'{"version":4,"task":{"id":7}}')
+    with pytest.raises(StoreError, match=r"version 5, .* upgrade asynccvat"):
+        decode_head(b'{"version":5,"task":{"id":7}}')
 
 
 def test_receipts_of_version_1_are_read_for_ever() -> None:

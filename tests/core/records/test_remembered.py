@@ -164,6 +164,15 @@ def test_named_tasks_bind_nobody_and_are_not_narrowed() -> None:
     assert settled.describe().endswith("'t_147'; this run: task 147")
 
 
+def test_a_run_about_a_part_of_the_destination_says_which() -> None:
+    assert run(COCO).only == ""
+    assert run(COCO, task_ids=[9, 3]).only == "tasks 3, 9"
+    assert run(COCO, limit=5).only == "at most 5"
+    assert run(COCO, updated_since="2026-11-01").only == "updated since 2026-11-01T00:00:00Z"
+    jobs = {"target": "jobs", "target_ids": (7, 5)}
+    assert run(options=jobs).only == "jobs 5, 7"
+
+
 def test_an_empty_list_of_projects_selects_nothing_and_is_not_remembered() -> None:
     settled = run(COCO, project_ids=[])
     assert (settled.selection.project_ids, settled.remembered) == ([], COCO)

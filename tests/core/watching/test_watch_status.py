@@ -46,7 +46,7 @@ def failure(number: int, name: str = "n") -> TaskFailure:
 def test_a_new_watch_is_not_up_to_date() -> None:
     assert not NEW.is_up_to_date
     assert NEW.problem == "the first round has not ended"
-    assert "Not up to date: the first round has not ended. Up to date: never so far." in (
+    assert "Not up to date: the first round has not ended. Never up to date so far." in (
         status_page(NEW, NOW)
     )
 
@@ -68,7 +68,7 @@ def test_an_error_is_counted_and_keeps_the_last_good_time() -> None:
     assert failed.up_to_date_at == NOW
     assert failed.problem == "no route"
     page = status_page(failed, NOW + timedelta(hours=1))
-    assert "Not up to date: no route. Up to date: last 1h ago." in page
+    assert "Not up to date: no route. Last up to date 1h ago." in page
     assert "stopped: no route" in page
     assert failed.after(ended(3), NOW).errors_in_a_row == 0
 
@@ -79,6 +79,14 @@ def test_failed_tasks_are_stale() -> None:
     assert "task 7 failed" in status_page(status, NOW)
     two = replace(status, failing={7: failure(7), 8: failure(8)})
     assert two.problem == "2 tasks failed and will be tried again"
+
+
+def test_a_round_names_what_failed_in_it() -> None:
+    few = NEW.after(ended(failures=(failure(7, "street"), failure(8, "")), failed=2), NOW)
+    assert "failed: street, 8</td>" in status_page(few, NOW)
+    many = tuple(failure(number, f"n{number}") for number in range(20))
+    page = status_page(NEW.after(ended(failures=many, failed=30), NOW), NOW)
+    assert "failed: n0, n1, n2 and 27 more" in page
 
 
 def test_a_quiet_round_does_not_hide_a_task_that_failed_before() -> None:

@@ -394,6 +394,8 @@ def read_folders(dest: Path) -> Version:
     folders = [path for path in dest.iterdir() if path.name != ".asynccvat"]
     if _is_of_jobs(dest):
         folders = [job for path in folders for job in path.iterdir()]
+    if _has_layout(dest):
+        folders = [task for path in folders for task in _holding_files(path)]
     return {path.relative_to(dest).as_posix(): read_tree(path) for path in folders}
 
 
@@ -401,6 +403,20 @@ def _is_of_jobs(dest: Path) -> bool:
     """Whether a destination mirrors jobs, whose folders lie in those of their tasks."""
     identity = dest / ".asynccvat/destination.json"
     return identity.exists() and b'"target":"jobs"' in identity.read_bytes()
+
+
+def _has_layout(dest: Path) -> bool:
+    """Whether the folders of a destination lie below others."""
+    identity = dest / ".asynccvat/destination.json"
+    return identity.exists() and b'"layout":' in identity.read_bytes()
+
+
+def _holding_files(folder: Path) -> list[Path]:
+    """The folders at and below one that hold exports. Empty ones are waiting for theirs."""
+    held = list(folder.iterdir())
+    if any(path.is_file() or path.name == "annotations" for path in held):
+        return [folder]
+    return [task for path in held for task in _holding_files(path)]
 
 
 def read_receipts(dest: Path) -> dict[int, Receipt]:

@@ -50,9 +50,8 @@ class Recording:
     def check_left(self, point: int, state: State) -> None:
         """Hold a state against what is promised of any moment."""
         dest, scenario = self.scenario.place, self.scenario
-        for name in state.names(dest):
-            if not name.startswith("."):
-                self._check_whole(name, state.files(f"{dest}/{name}"))
+        for name in self._names(state):
+            self._check_whole(name, state.files(f"{dest}/{name}"))
         if not scenario.absent_between:
             for name in self.before.keys() & self.after.keys():
                 assert state.find(f"{dest}/{name}") is not None, f"{name} was there and is gone"
@@ -67,12 +66,25 @@ class Recording:
             if outcome.action is ac.Action.UPLOADED:
                 assert receipts[f"{outcome.task_id}.json"].head.uploaded, "it was not noted"
             elif outcome.path is not None:
-                name = outcome.path.name
+                name = outcome.path.as_posix().partition(f"/{dest}/")[2]
             # Replaced by a further download, it has another name at first.
             aside = [one for one in state.names(dest) if one.startswith(f"{name}.old-")]
             places = [state.files(f"{dest}/{one}") for one in (name, *aside)]
             assert self.after.get(name) in places, f"{name} was told to be {outcome.action}"
         self._check_saved(set((state.files(dest) or {}).values()))
+
+    def _names(self, state: State) -> Iterator[str]:
+        """The folders of tasks, and whatever else stands beside them."""
+        dest = self.scenario.place
+        for name in state.names(dest):
+            below = [one for one in {*self.before, *self.after} if one.startswith(f"{name}/")]
+            if below:
+                here = {one: state.files(f"{dest}/{one}") for one in below}
+                held = sum(len(files) for files in here.values() if files is not None)
+                assert held == len(state.files(f"{dest}/{name}") or {}), f"more is in {name}"
+                yield from [one for one, files in here.items() if files is not None]
+            elif not name.startswith("."):
+                yield name
 
     def _check_saved(self, here: set[bytes]) -> None:
         """Make sure that what is to be kept is anywhere in the destination."""

@@ -120,6 +120,16 @@ async def a_mirror(world: World, dest: Path) -> None:
     await _done(world.mirror(dest))
 
 
+def renamed_at_the_server(**options: Any) -> Before:
+    """A mirror of a task that has another name now."""
+
+    async def before(world: World, dest: Path) -> None:
+        await _done(world.mirror(dest, **options))
+        world.server.world.change_task(1, name="left")
+
+    return before
+
+
 async def a_folder_of_the_user(_world: World, dest: Path) -> None:
     """Something stands where a task is to go."""
     (dest / "task1").mkdir(parents=True)

@@ -44,6 +44,9 @@ pytestmark = pytest.mark.proof("Crash at every step")
 CHANGING = tuple(name for name in files.EFFECTS if name not in ("fsync", "sync_filesystem"))
 SAMPLE = 4
 PART = r"[0-9a-f]{8}-\d+"
+LAYOUT = "{project}/{id}-{name}/task"
+FIRST = "project-1/1-street-00001/task"
+SECOND = "project-1/2-street-00002/task"
 
 AS_JSON = {"format": "json", "images": False}
 ONE = SimulatorOptions(tasks=1, frames=1)
@@ -97,6 +100,10 @@ def write_files(dest: Path) -> None:
 
 def add_a_file(dest: Path) -> None:
     (dest / "task1/mine.txt").write_bytes(MINE + b": beside annotations")
+
+
+def add_a_file_by_layout(dest: Path) -> None:
+    (dest / FIRST / "mine.txt").write_bytes(MINE + b": beside annotations")
 
 
 def make_the_folder(dest: Path) -> None:
@@ -172,6 +179,46 @@ SCENARIOS = {
         edit=add_a_file,
         exports=1,
         renames={"task1": "job1"},
+    ),
+    "layout": Scenario(
+        server=TWO,
+        options={"layout": LAYOUT},
+        edit=add_a_file,
+        renames={"task1": FIRST, "task2": SECOND},
+    ),
+    "layout of what changed": Scenario(
+        server=ONE,
+        options={"layout": LAYOUT},
+        change=edited(1),
+        edit=add_a_file,
+        exports=1,
+        renames={"task1": FIRST},
+    ),
+    "rename of a task": Scenario(
+        server=TWO,
+        before={"layout": LAYOUT},
+        options={"layout": LAYOUT},
+        change=lambda server: server.world.change_task(1, name="left"),
+        edit=add_a_file_by_layout,
+        renames={FIRST: "project-1/1-left/task"},
+    ),
+    "rename of a project": Scenario(
+        server=TWO,
+        before={"layout": LAYOUT},
+        options={"layout": LAYOUT, "history": 1e6},
+        change=lambda server: server.world.change_project(1, name="Street"),
+        edit=add_a_file_by_layout,
+        renames={
+            FIRST: FIRST.replace("project-1", "Street"),
+            SECOND: SECOND.replace("project-1", "Street"),
+        },
+    ),
+    "prune by a layout": Scenario(
+        server=TWO,
+        before={"layout": LAYOUT},
+        options={"layout": LAYOUT, "prune": True},
+        change=lambda server: server.delete_task(1),
+        edit=add_a_file_by_layout,
     ),
     "prune": Scenario(
         server=TWO,
@@ -277,7 +324,15 @@ def test_killed_at_any_effect_every_folder_is_whole_and_the_next_run_ends_the_sa
 
 @pytest.mark.parametrize(
     "name",
-    ["update of what the user edited", "two renames", "move", "move of what changed", "prune"],
+    [
+        "update of what the user edited",
+        "two renames",
+        "move",
+        "move of what changed",
+        "layout",
+        "rename of a task",
+        "prune",
+    ],
 )
 def test_killed_again_while_that_is_put_right_nothing_changes_about_it(
     parent: WarmParent, name: str, *, thorough: bool, count_cases: Callable[[int], None]

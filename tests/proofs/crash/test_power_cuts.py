@@ -40,6 +40,7 @@ from power_scenarios import (
     keeping_parts,
     keeping_what_was_staged,
     mirroring,
+    renamed_at_the_server,
     upload,
     without_exchange,
     without_links,
@@ -49,6 +50,7 @@ import asynccvat as ac
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("Power cut")]
 
+LAYOUT = "{project}/{id}/{name}"
 SCENARIOS = {
     "first mirror": Scenario(mirroring(), patch=as_it_is, place="new/data"),
     "first mirror in one group": Scenario(mirroring(), patch=at_once),
@@ -62,6 +64,9 @@ SCENARIOS = {
         mirroring(), changed_here_and_there, mine=(MINE, ALSO_MINE)
     ),
     "move": Scenario(mirroring(folder_prefix="job"), a_mirror),
+    "layout": Scenario(mirroring(layout=LAYOUT), a_mirror),
+    "first mirror by a layout": Scenario(mirroring(layout=LAYOUT)),
+    "rename by a layout": Scenario(mirroring(layout=LAYOUT), renamed_at_the_server(layout=LAYOUT)),
     "update to another name": Scenario(
         mirroring(folder_prefix="job"), changed_here_and_there, mine=(MINE, ALSO_MINE)
     ),

@@ -47,12 +47,15 @@ class Scenario:
     loose: bool = False
 
 
+LAYOUT = "{project}/{subset}/task{id}"
 SCENARIOS = {
     "fresh": Scenario(),
     "update": Scenario("mirror", {"refresh": False}),
     "refresh": Scenario("mirror"),
     "prune": Scenario("mirror", {"prune": True, "max_delete": 1}),
     "move": Scenario("mirror", {"folder_prefix": "moved", "change": True}),
+    "layout": Scenario("mirror", {"layout": LAYOUT, "change": True}),
+    "first by a layout": Scenario(options={"layout": LAYOUT}),
     "kept archives": Scenario("mirror", {"keep_archive": True}),
     "adopt": Scenario("foreign", {"adopt": True}),
     "download": Scenario(loose=True),
@@ -60,7 +63,7 @@ SCENARIOS = {
 }
 
 
-ORDINARY = {"update", "kept archives", "download that replaces"}
+ORDINARY = {"update", "layout", "kept archives", "download that replaces"}
 EVERY_SCENARIO = [
     name if name in ORDINARY else pytest.param(name, marks=pytest.mark.thorough)
     for name in SCENARIOS
@@ -202,6 +205,8 @@ def check_end(world: World, scenario: Scenario, place: Path) -> None:
     """The task's folder is real, and holds what the server has."""
     prefix = scenario.options.get("folder_prefix", "task")
     target = place / f"{prefix}1"
+    if "layout" in scenario.options:
+        target = place / "project-1/default/task1"
     assert links_in(target) == []
     assert {k: v for k, v in read_tree(target).items() if k != "mine.txt"} == world.now["task1"]
 

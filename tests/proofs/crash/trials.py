@@ -272,12 +272,18 @@ class Trials:
         check_times(dest)
         assert mine(dest) == self._mine
         assert list((dest / ".asynccvat/staging").iterdir()) == []
+        assert not [path for path, below, held in os.walk(dest) if _is_left(path, below, held)]
 
 
 def _folder_of(path: str) -> str:
     """The folder of what an export is asked of. Here a job has the id of its task."""
     _, _, kind, number, *_ = path.split("/")
     return f"task{number}/job{number}" if kind == "jobs" else f"{kind.removesuffix('s')}{number}"
+
+
+def _is_left(path: str, below: list[str], held: list[str]) -> bool:
+    """Whether a folder outside of `.asynccvat` holds nothing."""
+    return not below and not held and ".asynccvat" not in Path(path).parts
 
 
 def check_times(dest: Path) -> None:
