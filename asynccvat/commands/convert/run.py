@@ -53,6 +53,7 @@ async def convert_mirror(
 ) -> ConversionReport:
     """Convert the tasks of a mirror, as `asynccvat.convert` describes it."""
     heads = await _heads(dest, task_ids, folders)
+    await in_thread(_check_apart, dest, out)
     async with entered_in_thread(open_converted_folders(out)) as converted:
         worker = _Worker(dest, converted, to, overwrite=overwrite)
         found: list[TaskConversion] = []
@@ -63,6 +64,22 @@ async def convert_mirror(
                 if on_task is not None:
                     on_task(one, len(heads))
     return ConversionReport(str(dest), str(out), to, found)
+
+
+def _check_apart(dest: Path, out: Path) -> None:
+    """Refuse to convert into the mirror, whose next run would meet the files.
+
+    Raises:
+        ConfigError: The output lies in the mirror.
+        StoreError: A path cannot be followed.
+    """
+    with disk_errors.explained("read", out):
+        is_inside = out.resolve().is_relative_to(dest.resolve())
+    if is_inside:
+        raise ConfigError(
+            f"cannot convert into {str(out)!r}: it lies in the mirror {str(dest)!r}. Name a folder "
+            "elsewhere with --out."
+        )
 
 
 async def _heads(

@@ -88,9 +88,11 @@ def rounded_box(points: tuple[float, ...]) -> list[float]:
     """Round left, top, right and bottom of a rectangle as Datumaro does.
 
     Raises:
-        InexactConversionError: It has another number of points.
+        InexactConversionError: It has another number of points, or its right is left of its left.
     """
     if len(points) != 4:
         raise inexact(f"a rectangle has {len(points)} numbers as its points")
     left, top, right, bottom = points
+    if right < left or bottom < top:
+        raise inexact("the corners of a rectangle are the wrong way round")
     return rounded((left, top, left + (right - left), top + (bottom - top)))

@@ -98,6 +98,8 @@ def shape_attributes(shape: Shape) -> dict[str, Any]:
     return values
 
 
-def attribute_value(attribute: Attribute, value: str) -> str | bool:
-    """Return a value for JSON: a boolean for a checkbox, else a string."""
-    return value == "true" if attribute.input_type == "checkbox" else value
+def attribute_value(attribute: Attribute, value: str) -> str | bool | float:
+    """Return a value for JSON: a boolean for a checkbox, a number for a number, else a string."""
+    if attribute.input_type == "checkbox":
+        return value.lower() == "true"
+    return float(value) if attribute.input_type == "number" else value

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from asynccvat.simulator.formats.frames import AnnotatedFrame, attribute_value, shape_attributes
-from asynccvat.simulator.formats.geometry import bounding_box, shape_area
+from asynccvat.simulator.formats.geometry import bounding_box, drawn_area, kept_points
 from asynccvat.simulator.world.annotations import Label, Shape, ShapeType, Tag
 from asynccvat.simulator.world.content import Frame
 from asynccvat.simulator.world.masks import coco_counts, mask_points, pack_counts, shape_bits
@@ -27,14 +27,14 @@ def coco_json(labels: Sequence[Label], frames: Sequence[AnnotatedFrame]) -> str:
                 "id": image_id,
                 "width": one.frame.width,
                 "height": one.frame.height,
-                "file_name": one.frame.name,
+                "file_name": _image_name(one),
                 "license": 0,
                 "flickr_url": "",
                 "coco_url": "",
                 "date_captured": 0,
             }
         )
-        for shape in one.shapes:
+        for shape in sorted(one.shapes, key=lambda shape: shape.group or 0):
             if shape.type in _IN_COCO:
                 number = len(annotations) + 1
                 annotations.append(
@@ -74,12 +74,22 @@ def _coco_geometry(shape: Shape, frame: Frame) -> dict[str, Any]:
             "bbox": _box_of_bits(bits, frame.width),
             "iscrowd": 1,
         }
+    points = kept_points(shape.points)
+    box = bounding_box(points)
+    is_polygon = shape.type == "polygon"
+    area = float(drawn_area(points, frame.width, frame.height)) if is_polygon else box[2] * box[3]
     return {
-        "segmentation": [list(shape.points)] if shape.type == "polygon" else [],
-        "area": shape_area(shape),
-        "bbox": bounding_box(shape.points),
+        "segmentation": [list(points)] if is_polygon else [],
+        "area": area,
+        "bbox": [round(number, 2) for number in box],
         "iscrowd": 0,
     }
+
+
+def _image_name(one: AnnotatedFrame) -> str:
+    """Return the name of an image; those of a video's frames end in lower case here."""
+    is_of_video = one.task.media is not None and one.task.media.video is not None
+    return f"{one.item_id}.png" if is_of_video else one.frame.name
 
 
 def _box_of_bits(bits: bytes, width: int) -> list[float]:

@@ -12,6 +12,7 @@ from engine_serving import QUICK, Serving, serving
 
 import asynccvat as ac
 from asynccvat import errors
+from asynccvat.commands.convert import run
 from asynccvat.core.convert.comparable import comparable_xml
 from asynccvat.models import ConversionReport, TaskConversion
 
@@ -163,14 +164,26 @@ async def test_what_cannot_be_converted_at_all_is_refused_at_once(
 ) -> None:
     with pytest.raises(errors.ConfigError, match="cannot convert to 'mot'"):
         await ac.convert(data, tmp_path / "out", to="mot")
-    with pytest.raises(errors.ConfigError, match="it is a mirror"):
-        await ac.convert(data, data, to="coco")
+    for inside in (data, data / "coco"):
+        with pytest.raises(errors.ConfigError, match="it lies in the mirror"):
+            await ac.convert(data, inside, to="coco")
     exports = tmp_path / "exports"
     await ac.mirror(serve.client, exports, options=replace(QUICK))
+    with pytest.raises(errors.ConfigError, match="it is a mirror"):
+        await ac.convert(data, exports, to="coco")
     with pytest.raises(errors.ConfigError, match="it holds no task as JSON"):
         await ac.convert(exports, tmp_path / "out", to="coco")
     with pytest.raises(errors.ConfigError, match="holds neither a mirror nor backups"):
         await ac.convert(tmp_path / "nothing", tmp_path / "out", to="coco")
+
+
+@pytest.mark.usefixtures("serve")
+async def test_many_bytes_are_written_in_several_rounds(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "_BYTES_AT_ONCE", 1)
+    report = await ac.convert(data, tmp_path / "out", to="coco")
+    assert set(states(report).values()) == {"converted"}
 
 
 @pytest.mark.usefixtures("serve")

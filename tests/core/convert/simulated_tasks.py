@@ -89,6 +89,11 @@ def points_of(kind: str) -> st.SearchStrategy[list[float]]:
     """Return points that fit a kind of shape."""
     if kind == "mask":
         return st.integers(1, 20).map(lambda run: [1.0, run, 1.0, 4.0, 6.0, 4.0 + run + 1, 6.0])
+    if kind == "rectangle":
+        axis = st.tuples(NUMBERS, NUMBERS).map(sorted)
+        return st.tuples(axis, axis).map(
+            lambda axes: [axes[0][0], axes[1][0], axes[0][1], axes[1][1]]
+        )
     if kind in CORNERS:
         return st.lists(NUMBERS, min_size=2 * CORNERS[kind], max_size=2 * CORNERS[kind])
     return st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=5).map(

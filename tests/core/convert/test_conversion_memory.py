@@ -25,7 +25,7 @@ def files() -> dict[str, bytes]:
     raw: dict[str, Any] = recorded["4"]["raw"]
     box = raw["annotations"]["shapes"][0]
     raw["annotations"]["shapes"] = [
-        {**box, "id": place, "frame": place % FRAMES, "points": [1.5, place / 8, 300.25, 470]}
+        {**box, "id": place, "frame": place % FRAMES, "points": [1.5, place % 469 / 8, 300.25, 470]}
         for place in range(BOXES)
     ]
     frame = raw["meta"]["frames"][0]

@@ -93,6 +93,7 @@ def delete_a_tracked_frame(raw: dict[str, Any]) -> None:
         (group_boxes, COCO, "joins the shapes of a group"),
         (change_attribute(name="score"), COCO, "a meaning of its own for the attribute 'score'"),
         (change_shape("rectangle", points=[1, 2]), COCO, "a rectangle has 2 numbers"),
+        (change_shape("rectangle", points=[9, 2, 3, 4]), COCO, "the wrong way round"),
         (change_shape("polygon", points=[1, 2, 3, 4]), COCO, "a polygon has 4 numbers"),
         (change_shape("mask", points=[1, 0, 0, 9, 9]), COCO, "do not fill its box"),
         (change_shape("ellipse", points=[-90, 9, -80, 4]), COCO, "outside of the image"),
