@@ -116,7 +116,7 @@ class JsonReading:
         self._release: Callable[[], None] | None = release
         self._files: dict[str, bytes] = {}
         self._annotations: int | None = None
-        self._transferred = 0
+        self._transferred = self._told = 0
 
     def release_slot(self) -> None:
         """Give the slot to another task."""
@@ -126,7 +126,6 @@ class JsonReading:
 
     async def prepare(self) -> None:
         """Read what lists say of the task, and all of it unless only its jobs changed."""
-        self._source.emit(TransferStarted(self._order.task.id, None, 0))
         fields = await self._source.fields.take(self._order.task.id)
         self._files = {
             json_files.TASK: json_files.json_text(fields),
@@ -134,6 +133,10 @@ class JsonReading:
         }
         if self._order.reason != Reason.JOBS:
             await self._read_all()
+        # Until here the run waits for the server's answers, not for the network. Without a size,
+        # the rate of finished tasks predicts the time left: the bytes of answers tell nothing.
+        self._source.emit(TransferStarted(self._order.task.id, None, 0))
+        self._tell_progress()
 
     async def fill(
         self, destination: Destination[Any], staging: Any
@@ -145,6 +148,7 @@ class JsonReading:
             read = await self._refresh(staging)
             if read is None:
                 await self._read_all()
+            self._tell_progress()
         if read is None:
             read = await in_thread(write_files, staging, self._files)
             assert read is not None, "no file is reused"
@@ -192,11 +196,16 @@ class JsonReading:
     def _own_jobs(self) -> tuple[int, ...]:
         return json_files.jobs_with_own_annotations(self._jobs_file)
 
+    def _tell_progress(self) -> None:
+        """Emit how many bytes came since this was told last."""
+        came, self._told = self._transferred - self._told, self._transferred
+        if came:
+            self._source.emit(TransferProgress(self._order.task.id, came))
+
     async def _add(self, name: str, body: bytes, *, count: bool = False) -> int | None:
         """Add an answer as a file. Returns the number of its annotations if it is to be counted."""
         task_id = self._order.task.id
         self._transferred += len(body)
-        self._source.emit(TransferProgress(task_id, len(body)))
         if self._source.bandwidth is not None:
             await self._source.bandwidth.take(len(body))
         # Fifty thousand boxes are 11 MB, whose decoding would hold the event loop up.

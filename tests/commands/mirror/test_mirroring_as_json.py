@@ -24,6 +24,7 @@ from engine_serving import (
 
 import asynccvat as ac
 from asynccvat import errors
+from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.simulator import Fault
 
 pytestmark = pytest.mark.anyio
@@ -404,6 +405,22 @@ async def test_a_task_that_vanishes_meanwhile_fails_alone(data: Path) -> None:
         )
         report = await mirror(serve, data, JSON)
         assert isinstance(error(report, 1), ac.NotFoundError)
+
+
+async def test_answers_count_for_the_bandwidth(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    take = Bandwidth.take
+
+    async def noted(self: Bandwidth, size: int) -> None:
+        taken.append(size)
+        await take(self, size)
+
+    monkeypatch.setattr(Bandwidth, "take", noted)
+    async with serving(3) as serve:
+        report = await mirror(serve, data, JSON, replace(QUICK, bandwidth=10_000_000))
+        assert report.ok
+        assert len(taken) == 6
+        assert sum(taken) == sum(one.transferred for one in report.outcomes)
 
 
 async def test_a_failed_list_of_tasks_is_read_again(data: Path) -> None:
