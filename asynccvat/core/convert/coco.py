@@ -111,7 +111,7 @@ def _place(shape: Place, frame: Frame) -> dict[str, Any]:
         return _described([], box[2] * box[3], box)
     if shape.type == "polygon":
         points = rounded(shape.points)
-        if len(points) < 6 or len(points) % 2:
+        if len(points) < 6:
             raise inexact(f"a polygon has {len(points)} numbers as its points")
         xs, ys = points[::2], points[1::2]
         area = polygon_area(points, frame.width, frame.height)

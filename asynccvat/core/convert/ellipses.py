@@ -36,10 +36,8 @@ def ellipse_bits(points: Sequence[float], rotation: float, width: int, height: i
         height: Pixels of the image.
 
     Raises:
-        ValueError: It is no ellipse, or it crosses the left border, where OpenCV differs at times.
+        ValueError: It crosses the left border, where OpenCV differs at times.
     """
-    if len(points) != 4:
-        raise ValueError(f"an ellipse has {len(points)} numbers as its points")
     x, y, right, top = points
     axes = (abs(round(right - x)), abs(round(y - top)))
     outline = _outline((round(x), round(y)), axes, round(rotation))

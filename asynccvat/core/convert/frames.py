@@ -7,11 +7,20 @@ Source: `CommonData` in `cvat/apps/dataset_manager/bindings.py` of CVAT, and the
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from asynccvat.core.convert.interpolation import TrackedShape, tracked_shapes
-from asynccvat.core.convert.task_json import Shape, Tag, TaskJson, inexact, step_of
+from asynccvat.core.convert.task_json import (
+    Annotations,
+    Shape,
+    ShapeType,
+    Tag,
+    TaskJson,
+    inexact,
+    step_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +77,7 @@ def exported_frames(source: TaskJson) -> list[Frame]:
 
 
 def _check(source: TaskJson) -> None:
-    task, media, annotations = source.task, source.media, source.annotations
+    task, media = source.task, source.media
     if task.dimension != "2d":
         raise inexact(f"its media are {task.dimension}")
     if not media.size:
@@ -79,13 +88,43 @@ def _check(source: TaskJson) -> None:
         raise inexact("only some of its frames are included")
     if len(media.frames) != (1 if source.is_video else media.size):
         raise inexact(f"{len(media.frames)} frames are described, and it has {media.size}")
-    if media.deleted_frames and annotations.tracks:
+    if media.deleted_frames and source.annotations.tracks:
         raise inexact("it has tracks and deleted frames")
+    _check_shapes(source.annotations, media.size)
+
+
+def _check_shapes(annotations: Annotations, frame_count: int) -> None:
+    for kind, points in _places(annotations):
+        if not _fit(kind, points):
+            raise inexact(f"a {kind} has {len(points)} numbers as its points")
     for shape in annotations.shapes:
         if shape.score not in (1.0, None) or shape.description or shape.needs_review:
             raise inexact("a shape has a score, a description or a mark for review")
-        if shape.frame >= media.size:
-            raise inexact(f"a shape is on frame {shape.frame}, and it has {media.size} frames")
+        if not 0 <= shape.frame < frame_count:
+            raise inexact(f"a shape is on frame {shape.frame}, and it has {frame_count} frames")
+
+
+def _places(annotations: Annotations) -> Iterator[tuple[ShapeType, tuple[float, ...]]]:
+    """Yield type and points of all shapes, at any depth."""
+    for shape in annotations.shapes:
+        yield shape.type, shape.points
+        for point in shape.elements:
+            yield point.type, point.points
+    for track in annotations.tracks:
+        for keyframe in track.shapes:
+            yield keyframe.type, keyframe.points
+
+
+_COUNTS: Final[Mapping[ShapeType, int]] = {"rectangle": 4, "ellipse": 4, "cuboid": 16}
+
+
+def _fit(kind: ShapeType, points: tuple[float, ...]) -> bool:
+    """Whether the number of points fits the type of shape."""
+    if kind in _COUNTS:
+        return len(points) == _COUNTS[kind]
+    if kind == "mask":  # a run at least, and the box
+        return len(points) > 4
+    return kind == "skeleton" or (len(points) > 0 and len(points) % 2 == 0)
 
 
 def annotated_frames(source: TaskJson, *, skeletons: bool) -> Iterator[AnnotatedFrame]:

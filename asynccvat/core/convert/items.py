@@ -88,10 +88,8 @@ def rounded_box(points: tuple[float, ...]) -> list[float]:
     """Round left, top, right and bottom of a rectangle as Datumaro does.
 
     Raises:
-        InexactConversionError: It has another number of points, or its right is left of its left.
+        InexactConversionError: Its right is left of its left, or its bottom above its top.
     """
-    if len(points) != 4:
-        raise inexact(f"a rectangle has {len(points)} numbers as its points")
     left, top, right, bottom = points
     if right < left or bottom < top:
         raise inexact("the corners of a rectangle are the wrong way round")

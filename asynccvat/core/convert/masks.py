@@ -59,7 +59,8 @@ def coco_mask(points: Sequence[float], width: int, height: int) -> CocoMask:
     """
     *runs, left, top, right, bottom = (int(number) for number in points)
     wide, high = right - left + 1, bottom - top + 1
-    if sum(runs) != wide * high or left < 0 or top < 0 or right >= width or bottom >= height:
+    fills = min(runs) >= 0 and sum(runs) == wide * high
+    if not fills or left < 0 or top < 0 or right >= width or bottom >= height:
         raise ValueError("the runs of a mask do not fill its box, or the box is not in the image")
     inside = b"".join(bytes((place % 2,)) * run for place, run in enumerate(runs))
     return coco_mask_of_bits(Bits(inside, left, top, wide), width, height)

@@ -11,7 +11,7 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from asynccvat.core.convert.interpolation import TrackedShape
-from asynccvat.core.convert.task_json import AttributeValue, Shape, ShapeType, TaskJson, inexact
+from asynccvat.core.convert.task_json import AttributeValue, Shape, ShapeType, TaskJson
 
 ELEMENTS: Final[Mapping[ShapeType, str]] = {
     "rectangle": "box",
@@ -27,7 +27,6 @@ ELEMENTS: Final[Mapping[ShapeType, str]] = {
 
 _CORNERS: Final = ("tl1", "bl1", "tr1", "br1", "tl2", "bl2", "tr2", "br2")
 _CUBOID: Final = " ".join(f'x{corner}="%.2f" y{corner}="%.2f"' for corner in _CORNERS)
-_NUMBERS: Final[Mapping[str, int]] = {"rectangle": 4, "ellipse": 4, "cuboid": 16}
 
 Place = Shape | TrackedShape
 
@@ -52,14 +51,8 @@ class Names:
 
 
 def geometry(shape: Place) -> str:
-    """Write where a shape is, and how it is turned, as XML attributes.
-
-    Raises:
-        InexactConversionError: It has another number of points than its type needs.
-    """
+    """Write where a shape is, and how it is turned, as XML attributes."""
     points = shape.points
-    if len(points) != _NUMBERS.get(shape.type, len(points)):
-        raise inexact(f"a {shape.type} has {len(points)} numbers as its points")
     turned = f' rotation="{shape.rotation:.2f}"' if shape.rotation else ""
     match shape.type:
         case "rectangle":

@@ -65,6 +65,8 @@ def _subset(source: TaskJson) -> str:
 def _lines(one: AnnotatedFrame, items: Items) -> str:
     """Write class, centre and size of each rectangle, relative to the image."""
     width, height = one.frame.width, one.frame.height
+    if not width or not height:
+        raise inexact(f"the size of {one.frame.name!r} is not known")
     lines = []
     for shape in one.shapes:
         if shape.type == "rectangle":

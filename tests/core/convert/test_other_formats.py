@@ -187,7 +187,7 @@ def add_tag(raw: dict[str, Any]) -> None:
 
 
 def make_mask(raw: dict[str, Any]) -> None:
-    raw["annotations"]["shapes"][0]["type"] = "mask"
+    raw["annotations"]["shapes"][0].update(type="mask", points=[1, 3, 0, 0, 1, 1])
 
 
 def make_ellipse(raw: dict[str, Any]) -> None:
