@@ -1,7 +1,7 @@
 """A folder that holds a folder of files for each converted task.
 
-A task's files are written beside it first. Then they get their place by one rename, so that a
-folder is whole or absent. A folder that holds something else is never replaced unasked.
+A task's files are written to a hidden folder first. Then one rename gives them their place, so that
+a folder is whole or absent. A folder that holds other files is only replaced if the caller says so.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ConvertedFolders:
         self._staged = 0
 
     def stage(self, folder: str, content: Iterator[ConvertedFile]) -> StagedFolder:
-        """Write the files of a task beside its place.
+        """Write the files of a task to a hidden folder.
 
         Args:
             folder: The task's folder, relative to the output.

@@ -39,7 +39,7 @@ def coco_json(source: TaskJson) -> Iterator[bytes]:
     items = Items(source)
     taken = {one.name for one in source.attribute_by_id.values()} & _OF_COCO
     if taken:
-        raise inexact(f"COCO has a meaning of its own for the attribute {min(taken)!r}")
+        raise inexact(f"the attribute {min(taken)!r} is reserved in COCO")
     return chunks(_head(items), _images(source), _annotations(source, items))
 
 

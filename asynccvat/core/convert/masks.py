@@ -152,8 +152,8 @@ _Corner = tuple[int, int]
 def _crossings(start: _Corner, end: _Corner, width: int) -> Iterator[tuple[int, int]]:
     """Yield where a side crosses the middle of a column: the column, and y in fine pixels.
 
-    The middle lies between the third and the fourth of five fine columns. The upper one of the two
-    fine points beside it counts.
+    The middle lies between the third and the fourth of five fine columns. The side has one fine
+    point to the left and one to the right of it. The upper of both counts.
     """
     (x1, y1), (x2, y2) = min(start, end), max(start, end)
     wide, high = x2 - x1, abs(y2 - y1)

@@ -78,7 +78,7 @@ class _Translation:
         return found
 
     def _part(self, one: Json, label_id: int) -> dict[str, Any]:
-        """Translate frame and attributes. A keyframe of a track has no more of its own."""
+        """Translate frame and attributes, which is all that a keyframe of a track has."""
         found = {key: value for key, value in one.items() if key != "id"}
         found["frame"] = self.frames.target(one["frame"])
         if found["frame"] is None:

@@ -24,7 +24,7 @@ _OF_VOC: Final = frozenset({"difficult", "pose", "truncated"})
 
 
 def voc_files(source: TaskJson) -> Iterator[ConvertedFile]:
-    """Write the files. An image without rectangles has none of its own.
+    """Write the files. An image without rectangles has no file in `Annotations`.
 
     Raises:
         InexactConversionError: It is not known how CVAT exports the task.
@@ -32,9 +32,9 @@ def voc_files(source: TaskJson) -> Iterator[ConvertedFile]:
     items = Items(source)
     taken = {one.name for one in source.attribute_by_id.values()} & _OF_VOC
     if taken:
-        raise inexact(f"VOC has a meaning of its own for the attribute {min(taken)!r}")
+        raise inexact(f"the attribute {min(taken)!r} is reserved in VOC")
     if "background" in items.label_names:
-        raise inexact("VOC has a label 'background' of its own")
+        raise inexact("the label 'background' is reserved in VOC")
     head = "# label:color_rgb:parts:actions\nbackground:::\n"
     names = "".join(f"{name}:::\n" for name in items.label_names)
     yield small_file("labelmap.txt", head + names)

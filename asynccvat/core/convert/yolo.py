@@ -58,7 +58,7 @@ def _subset(source: TaskJson) -> str:
     """Return the subset as YOLO calls it."""
     subset = source.task.subset or "train"
     if subset in _RESERVED:
-        raise inexact(f"YOLO has a meaning of its own for the subset {subset!r}")
+        raise inexact(f"the subset {subset!r} is reserved in YOLO")
     return "train" if subset == "default" else subset
 
 

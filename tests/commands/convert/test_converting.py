@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ import asynccvat as ac
 from asynccvat import errors
 from asynccvat.commands.convert import run
 from asynccvat.core.convert.comparable import comparable_xml
+from asynccvat.fs import files
 from asynccvat.models import ConversionReport, TaskConversion
 
 pytestmark = pytest.mark.anyio
@@ -182,6 +184,22 @@ async def test_many_bytes_are_written_in_several_rounds(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "_BYTES_AT_ONCE", 1)
+    report = await ac.convert(data, tmp_path / "out", to="coco")
+    assert set(states(report).values()) == {"converted"}
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_full_disk_leaves_no_part_of_a_folder(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sync_filesystem", full)
+        with pytest.raises(errors.DiskFullError, match="Free some space, then run again"):
+            await ac.convert(data, tmp_path / "out", to="coco")
+    assert tree(tmp_path / "out") == {}
     report = await ac.convert(data, tmp_path / "out", to="coco")
     assert set(states(report).values()) == {"converted"}
 

@@ -1,9 +1,11 @@
-"""Files are made piece by piece: a large task takes little memory beside its annotations."""
+"""A large task takes little memory beside its annotations, and little time beside its JSON."""
 
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +66,26 @@ def test_annotations_take_less_memory_than_three_times_their_json(files: dict[st
     finally:
         tracemalloc.stop()
     assert peak < 3 * len(files["annotations.json"])
+
+
+def seconds(act: Callable[[], object]) -> float:
+    """Return the processor time of the quickest of a few calls."""
+    times = []
+    for _ in range(4):
+        started = time.process_time()
+        act()
+        times.append(time.process_time() - started)
+    return min(times)
+
+
+@pytest.mark.parametrize("format_name", ["CVAT for images 1.1", "CVAT for video 1.1", "COCO 1.0"])
+def test_a_conversion_takes_not_much_longer_than_to_parse_the_json(
+    format_name: str, files: dict[str, bytes]
+) -> None:
+    def convert() -> None:
+        for one in convert_task(read_task_json(files), format_name):
+            for _ in one.chunks:
+                pass
+
+    parsed = seconds(lambda: json.loads(files["annotations.json"]))
+    assert seconds(convert) < 12 * parsed

@@ -201,12 +201,12 @@ def reserve_subset(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("alter", "format_name", "why"),
     [
-        (rename_attribute, "PASCAL VOC 1.1", "of its own for the attribute 'truncated'"),
-        (rename_label, "PASCAL VOC 1.1", "a label 'background' of its own"),
+        (rename_attribute, "PASCAL VOC 1.1", "the attribute 'truncated' is reserved"),
+        (rename_label, "PASCAL VOC 1.1", "the label 'background' is reserved"),
         (make_mask, "PASCAL VOC 1.1", "writes the type 'mask' to VOC"),
         (add_skeleton, "Datumaro 1.0", "a label of a skeleton"),
         (make_ellipse, "Datumaro 1.0", "writes the type 'ellipse' to Datumaro"),
-        (reserve_subset, "YOLO 1.1", "of its own for the subset 'names'"),
+        (reserve_subset, "YOLO 1.1", "the subset 'names' is reserved"),
     ],
 )
 def test_what_is_not_recorded_is_refused(alter: Any, format_name: str, why: str) -> None:

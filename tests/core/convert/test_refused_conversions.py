@@ -91,7 +91,7 @@ def delete_a_tracked_frame(raw: dict[str, Any]) -> None:
         (track_a_skeleton, CVAT, "a track of a skeleton"),
         (track_a_skeleton, VIDEO, "a track of a skeleton"),
         (group_boxes, COCO, "joins the shapes of a group"),
-        (change_attribute(name="score"), COCO, "a meaning of its own for the attribute 'score'"),
+        (change_attribute(name="score"), COCO, "the attribute 'score' is reserved in COCO"),
         (change_shape("rectangle", points=[1, 2]), COCO, "a rectangle has 2 numbers"),
         (change_shape("rectangle", points=[9, 2, 3, 4]), COCO, "the wrong way round"),
         (change_shape("polygon", points=[1, 2, 3, 4]), COCO, "a polygon has 4 numbers"),
