@@ -197,11 +197,13 @@ def failure_lines(
     if left:
         rest = sum(len(group.outcomes) for group in left)
         yield f"  {rest:,} more, by {counted(len(left), 'other cause')}"
-    if typed is None or (len(commands) == len(groups) == 1):
+    if typed is None:
         return
-    secrets = ", with its password or token" if typed.lacks_secrets else ""
-    yield f"To retry what failed{secrets}:"
-    yield f"{COMMAND}{_retrying_all(typed, groups, report_file) or typed.repeated()}"
+    if not len(commands) == len(groups) == 1:
+        yield "To retry what failed:"
+        yield f"{COMMAND}{_retrying_all(typed, groups, report_file) or typed.repeated()}"
+    if typed.lacks_secrets:
+        yield "Passwords, tokens and headers are left out: add them again."
 
 
 def _group(group: FailureGroup) -> str:

@@ -318,7 +318,7 @@ class RunProgress:
                 self._paused_until = max(self._paused_until, now + event.seconds)
             case ServerUnreachable():
                 if self.outage is None:
-                    # It is told of late: what the run seemed to wait for meanwhile was no more.
+                    # The event comes late. The run has waited for the server since the last answer.
                     self.spent.move(event.seconds, self._cause(), Cause.OUTAGE)
                 self.outage = Outage(now - event.seconds, event.wait, event.error)
             case ServerBack():

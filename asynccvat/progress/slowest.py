@@ -9,7 +9,7 @@ from asynccvat.core.targets import TargetKind
 from asynccvat.progress.flights import Flight, Stage
 
 MOST = 3
-"""So many tasks are named as slow."""
+"""The most tasks that are named as slow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Workers:
             self._seconds.append(seconds)
 
     def unseen(self, a_second: float | None, *, seen: int, queued: int) -> int:
-        """Return how many requests run that nobody saw begin.
+        """Estimate how many requests run whose start was not seen.
 
         Args:
             a_second: The rate at which requests end, None if it is not known.
@@ -31,5 +31,5 @@ class Workers:
         """
         if a_second is None or len(self._seconds) < _NEEDED:
             return 0
-        # Seconds of work in each second: so many run at once.
+        # Seconds of work in each second are the requests that run at once.
         return max(0, min(round(a_second * fmean(self._seconds)) - seen, queued))

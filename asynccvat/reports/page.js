@@ -17,6 +17,7 @@ const Report = {
     document.getElementById("report").hidden = false;
     const names = [...Report.PHASES];
     if (data.work.includes("import")) names[2] = data.work.includes("export") ? "server working" : "importing";
+    if (data.head.command === "delete") names[1] = "being deleted";
     Head.fill(data, names);
     const draw = () => Draw.all(data, names);
     draw();
@@ -108,7 +109,7 @@ const Head = {
     Report.show("slow", whole > 0);
     Report.show("lines", whole > 0);
     Report.show("estimated", data.estimated > 0);
-    const work = names[2] === "server working" ? "work" : names[2].replace("ing", "");
+    const work = names[2] === "server working" ? "request" : names[2].replace("ing", "");
     Report.set("estimated", `When ${Format.counted(data.estimated, work)} began is estimated from how long the others took: most results are fetched when they are predicted to be ready, without asking.`);
   },
 

@@ -143,8 +143,16 @@ def _measured(item: KeptItem, name: str, dir_fd: int) -> KeptItem:
     sizes = [status.st_size]
     if stat.S_ISDIR(status.st_mode):
         sizes = [size for _, size in trees.regular_files(name, dir_fd=dir_fd)]
-    at = item.at or kept.iso(datetime.fromtimestamp(status.st_mtime, UTC))
+    at = item.at or _date(status.st_mtime)
     return replace(item, at=at, files=len(sizes), bytes=sum(sizes))
+
+
+def _date(mtime: float) -> str | None:
+    """Return a file's time as ISO 8601, None if no calendar has it."""
+    try:
+        return kept.iso(datetime.fromtimestamp(mtime, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 class _Restoring:

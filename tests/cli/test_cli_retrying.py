@@ -135,8 +135,13 @@ def test_where_ids_do_not_help_the_command_is_run_again() -> None:
     jobs = [failed(number, target=TargetKind.JOB) for number in (1, 2)]
     assert lines(*jobs, line="mirror d --token abc")[1:] == [
         "  2 jobs (1, 2): no data.",
-        "To retry what failed, with its password or token:",
+        "To retry what failed:",
         "    asynccvat mirror d",
+        "Passwords, tokens and headers are left out: add them again.",
+    ]
+    assert lines(failed(4), line="mirror d --token abc")[-2:] == [
+        "    asynccvat mirror d -t 4",
+        "Passwords, tokens and headers are left out: add them again.",
     ]
     projects = [failed(number, target=TargetKind.PROJECT) for number in (1, 2)]
     assert lines(*projects)[2] == "    asynccvat mirror d --project-id 1,2"

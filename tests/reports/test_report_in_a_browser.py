@@ -222,6 +222,21 @@ def test_the_page_says_what_the_run_waited_for(open_page: Callable[..., Any]) ->
     assert page.locator("#waits").get_attribute("aria-label").startswith("Time of the run: reading")
 
 
+def test_the_tasks_of_a_deletion_do_not_wait(open_page: Callable[..., Any]) -> None:
+    begun = {"command": "delete", "version": "1", "server": "https://cvat.example", "place": ""}
+    gone = {"task_id": 1, "action": "deleted", "reason": "selected"}
+    page = open_page(
+        [
+            (0.0, "command_started", {**begun, "settings": {}}),
+            (0.5, "task_started", {"task_id": 1, "name": "street"}),
+            (1.5, "task_done", gone),
+            (2.0, "run_finished", {"ok": True, "seconds": 2.0}),
+        ]
+    )
+    assert page.locator("#shares-legend").inner_text() == "being deleted 100 %"
+    assert not page.locator("#slow").is_visible()
+
+
 def test_the_slowest_tasks_are_drawn_without_their_waits(open_page: Callable[..., Any]) -> None:
     records: list[Record] = [
         (at + 50 if fields.get("task_id") in (2, None) else at, name, fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,20 @@ async def test_an_earlier_version_is_restored_and_purged(tmp_path: Path) -> None
         await store.put_aside.purge(new)
         assert not (tmp_path / ".asynccvat/history/1").exists()
         assert [one.kind for one in await items(store)] == [KeptKind.QUARANTINE]
+
+
+@pytest.mark.parametrize("seconds", [1e12, -1e11])
+async def test_a_folder_whose_time_no_calendar_has_is_listed(
+    tmp_path: Path, seconds: float
+) -> None:
+    async with open_store(tmp_path) as store:
+        mine = tmp_path / ".asynccvat/kept/of my own"
+        mine.mkdir()
+        os.utime(mine, (seconds, seconds))
+        (item,) = await items(store)
+    assert item.name == "kept/of my own"
+    # Some file systems change such a time to their latest or earliest one.
+    assert (item.at is None) == (abs(mine.stat().st_mtime) > 9e10)
 
 
 async def test_listing_needs_no_lock_and_changes_nothing(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ page, `core.watching.schedule` says when the next round is, `commands.mirror` fe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -168,7 +170,9 @@ class Watch:
         now = self._clock.now()
         next_at = None
         if seconds is not None:
-            next_at = now.fromtimestamp(now.timestamp() + seconds, now.tzinfo)
+            # A wait of thousands of years ends at no date.
+            with contextlib.suppress(OverflowError):
+                next_at = now + timedelta(seconds=seconds)
         self.status = replace(
             self.status,
             state=state,

@@ -37,12 +37,16 @@ class WatchOptions:
         group=WATCHING,
     )
     changes_at_once: int = option(
-        2, "--on-change-limit", "Commands at once.", Number(1, example=4), group=WATCHING
+        2,
+        "--on-change-limit",
+        "Commands of --on-change that run at once.",
+        Number(1, example=4),
+        group=WATCHING,
     )
     change_timeout: float = option(
         3600.0,
         "--on-change-timeout",
-        "Time after which a command is ended: seconds, or like 30m.",
+        "Time after which a command of --on-change is ended: seconds, or like 30m.",
         DURATION,
         group=WATCHING,
     )

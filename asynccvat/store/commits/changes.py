@@ -174,8 +174,6 @@ class CommitTree(FolderChange):
         if (head.task_id, head.files) != (self.task_id, len(self.receipt.members)):
             raise ValueError(f"the receipt is not that of task {self.task_id} and its files")
         checked_folder_name(self.folder)
-        with homes.made(self.layout, self.folder):
-            pass
         old = self.layout.head_or_none(self.task_id)
         self.old_folder = None if old is None else old.folder
         self._check_way()
@@ -189,6 +187,8 @@ class CommitTree(FolderChange):
                 task_id=self.task_id,
                 step="commit",
             )
+        with homes.made(self.layout, self.folder):
+            pass
         write_intent(self.layout, self.area, self.receipt, tree)
 
     def publish(self) -> None:

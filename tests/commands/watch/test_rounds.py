@@ -212,6 +212,23 @@ async def test_an_outage_makes_rounds_rarer_and_ends_nothing(serve: Serving, dat
     assert watched.status.errors_in_a_row == 0
 
 
+@pytest.mark.parametrize("every", [1e12, float("inf")])
+async def test_a_wait_beyond_the_calendar_has_no_date(
+    serve: Serving, data: Path, every: float
+) -> None:
+    clock = QuickClock()
+    watched = watch(serve, data, clock=clock, watching=ac.WatchOptions(every=every))
+    dates = []
+
+    async def note() -> None:
+        dates.append(watched.status.next_at)
+        watched.wake()
+
+    clock.before_waits = note
+    await rounds(watched, 2)
+    assert dates == [None]
+
+
 async def test_a_watch_says_that_it_waits_for_the_server(data: Path) -> None:
     states: list[str] = []
 

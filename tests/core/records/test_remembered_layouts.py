@@ -69,6 +69,8 @@ def test_a_layout_of_jobs_is_accepted_where_jobs_are_remembered() -> None:
     assert changed.remembered.layout == "{task_id}/{id}"
     with pytest.raises(ConfigError, match=r"there is no field {task_id}"):
         settled(PLAIN, layout="{task_id}/{id}", change=True)
+    with pytest.raises(ConfigError, match=r"there is no field {nme} \(did you mean {name}\?\)"):
+        MirrorOptions(layout="{nme}{id}")
     with pytest.raises(ConfigError, match=r"there is no field {task_id}"):
         MirrorOptions(layout="{task_id}/{id}", target="tasks")
 
