@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient
+from asynccvat.commands.mirror.jobs import with_jobs
 from asynccvat.commands.mirror.listing import TargetSelection, list_targets
 from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.archive_limits import ArchiveLimits
@@ -59,6 +60,8 @@ async def compare_with_server(
         AsyncCvatError: The server cannot be reached or refuses the listing.
     """
     listing = await list_targets(client, wanted)
+    if any(head.spec.is_json for head in heads.values()):
+        listing = await with_jobs(client, listing, wanted.selection)
     others = TaskListing(())
     if candidates := await in_thread(gone_candidates, listing, heads):
         # A task that is asked for by its id is listed even if the selection leaves it out.

@@ -377,32 +377,29 @@ def longest_first(steps: Iterable[Fetch], *, last: Collection[int] = ()) -> list
     )
 
 
-def _differs(
+def differs(
     task: Task,
     head: ReceiptHead,
     spec: ExportSpec,
-    jobs: Mapping[int, bytes] | None,
-    state: FolderState,
+    jobs: Mapping[int, bytes] | None = None,
 ) -> Reason | None:
-    """As `differs`, and by the files of the folder, and by the jobs of a mirror as JSON."""
-    reason = differs(task, head, spec)
-    if reason is None and state is FolderState.MISSING:
-        return Reason.MISSING
-    # A folder that was edited here stays, as only the jobs changed at the server.
-    if reason is None and jobs is not None and state is FolderState.INTACT:
-        listed = jobs_digest(jobs.get(task.id, NO_JOBS))
-        return None if head.jobs == listed else Reason.JOBS
-    return reason
+    """Return why a mirrored task differs from what a mirror would fetch now, None if not.
 
-
-def differs(task: Task, head: ReceiptHead, spec: ExportSpec) -> Reason | None:
-    """Return why a mirrored task differs from what a mirror would fetch now, None if not."""
+    Args:
+        task: The task, as listed.
+        head: Its receipt.
+        spec: What the mirror would fetch.
+        jobs: For a mirror as JSON: the text of `jobs.json` for each task that has jobs. None
+            compares no jobs.
+    """
     if not head.is_made_as(spec.for_mode(task.mode)):
         return Reason.SPEC
     if head.uploaded_at is not None:
         return Reason.UPLOADED
     if head.updated_date != task.updated_date:
         return Reason.CHANGED
+    if jobs is not None and head.jobs != jobs_digest(jobs.get(task.id, NO_JOBS)):
+        return Reason.JOBS
     return None
 
 
@@ -427,10 +424,13 @@ def _task_step(
         return Keep(task.id, task.name, head.folder, Reason.NO_DATA)
     if head is None:
         return Fetch(task, folder, Reason.NEW)
-    reason = Reason.FORCED if options.force else _differs(task, head, spec, jobs, state)
+    # A folder that was edited here stays, if only the jobs changed at the server.
+    jobs = jobs if state is FolderState.INTACT else None
+    reason = Reason.FORCED if options.force else differs(task, head, spec, jobs)
     if is_renamed and reason is Reason.CHANGED and not foreign:
-        moved_by = Reason.RENAMED
-        reason = Reason.MISSING if state is FolderState.MISSING else None
+        reason, moved_by = None, Reason.RENAMED
+    if reason is None and state is FolderState.MISSING:
+        reason = Reason.MISSING
     if reason is not None:
         return Fetch(task, folder, reason, head)
     if head.folder != folder and not foreign:

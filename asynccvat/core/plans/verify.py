@@ -181,7 +181,12 @@ def compare(
     tasks = {task.id: task for task in (*listing.tasks, *others.tasks)}
     selected = {task.id for task in listing.tasks}
     found = [
-        _compared_task(head, tasks.get(task_id), selected=task_id in selected)
+        _compared_task(
+            head,
+            tasks.get(task_id),
+            selected=task_id in selected,
+            jobs=listing.jobs if head.spec.is_json and task_id in selected else None,
+        )
         for task_id, head in heads.items()
     ]
     absent = [
@@ -210,8 +215,14 @@ def compare(
     return (*(one for one in found if one is not None), *gone, *absent)
 
 
-def _compared_task(head: ReceiptHead, task: Task | None, *, selected: bool) -> VerifyProblem | None:
-    reason = None if task is None else differs(task, head, head.spec)
+def _compared_task(
+    head: ReceiptHead,
+    task: Task | None,
+    *,
+    selected: bool,
+    jobs: Mapping[int, bytes] | None,
+) -> VerifyProblem | None:
+    reason = None if task is None else differs(task, head, head.spec, jobs)
     if task is None or reason is None:
         return None
     detail = _change(task, head) if reason is Reason.CHANGED else EXPLANATIONS[reason]

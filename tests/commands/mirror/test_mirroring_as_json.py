@@ -118,7 +118,7 @@ async def test_receipts_count_the_annotations(serve: Serving, data: Path) -> Non
 
 
 async def test_a_verified_mirror_has_no_problem(serve: Serving, data: Path) -> None:
-    report = await ac.verify(data, client=serve.client)
+    report = await ac.verify(data, client=serve.client, against_server=True)
     assert report.ok, report
 
 
@@ -239,6 +239,16 @@ async def test_only_the_jobs_are_written_where_only_a_state_changed(
     assert read(data, "task2/jobs.json")[0]["state"] == "completed"
     assert read(data, "task2/task.json") == await told(serve, "/api/tasks/2")
     assert receipt_head(data, 2)["annotations"] == counted
+    assert (await ac.verify(data)).ok
+
+
+async def test_a_verification_against_the_server_compares_the_jobs(
+    serve: Serving, data: Path
+) -> None:
+    await complete_job(serve, 2)
+    report = await ac.verify(data, client=serve.client, against_server=True)
+    (problem,) = report.problems
+    assert (problem.task_id, problem.detail) == (2, "its jobs changed on the server")
     assert (await ac.verify(data)).ok
 
 
