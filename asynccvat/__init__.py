@@ -32,6 +32,7 @@ Verbs, each a coroutine that returns a report
     delete          delete tasks or projects at the server (DeleteOptions); read_delete_plan
     login           keep a token for later runs; logout, whoami, saved_logins, write_settings
     convert         make what the server would export of a mirror as JSON, offline
+    stats           count the images and objects of a mirror as JSON, offline
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
     folders         the folder of each task in a mirror
@@ -129,6 +130,7 @@ if TYPE_CHECKING:
     from asynccvat.api.restores import restore as restore
     from asynccvat.api.restores import restore_annotations as restore_annotations
     from asynccvat.api.settings_files import write_settings as write_settings
+    from asynccvat.api.statistics import stats as stats
     from asynccvat.api.task_details import task_details as task_details
     from asynccvat.api.undo_uploads import open_undo_upload as open_undo_upload
     from asynccvat.api.undo_uploads import plan_undo_upload as plan_undo_upload
@@ -209,6 +211,7 @@ _NAMES_OF = {
     ),
     "asynccvat.api.logins": ("login", "logout", "saved_logins", "whoami"),
     "asynccvat.api.settings_files": ("write_settings",),
+    "asynccvat.api.statistics": ("stats",),
     "asynccvat.api.task_details": ("task_details",),
     "asynccvat.api.mirrors": ("mirror", "open_mirror", "plan_mirror"),
     "asynccvat.api.downloads": ("download", "download_many", "open_download", "plan_download"),

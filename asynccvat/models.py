@@ -56,6 +56,13 @@ from asynccvat.core.requests import (
 from asynccvat.core.scheduling.stalls import QueueStall
 from asynccvat.core.settings_text import SettingsChoices
 from asynccvat.core.specs import BackupSpec
+from asynccvat.core.statistics.values import (
+    ContentCounts,
+    LabelCount,
+    MirrorStatistics,
+    SizeCounts,
+    TaskStatistics,
+)
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.task_details import TaskDetails
 from asynccvat.core.watching.rounds import FullReason, TaskFailure
@@ -77,6 +84,7 @@ __all__ = [
     "CloudPlan",
     "CloudReason",
     "CloudStorage",
+    "ContentCounts",
     "ConversionReport",
     "ConversionState",
     "CopyPlan",
@@ -106,8 +114,10 @@ __all__ = [
     "KeptItem",
     "KeptKind",
     "KeptTotal",
+    "LabelCount",
     "LastRun",
     "LoginResult",
+    "MirrorStatistics",
     "Operation",
     "Owner",
     "Plan",
@@ -129,6 +139,7 @@ __all__ = [
     "SavedLogins",
     "ServerRequest",
     "SettingsChoices",
+    "SizeCounts",
     "StoredBackup",
     "TargetKind",
     "TargetRoom",
@@ -139,6 +150,7 @@ __all__ = [
     "TaskDetails",
     "TaskFailure",
     "TaskListing",
+    "TaskStatistics",
     "TokenStore",
     "UploadPlan",
     "UploadReason",

@@ -46,6 +46,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         "verify": "verify.verify",
         "du": "du.du",
         "kept": "kept.kept",
+        "stats": "stats.stats",
         "report": "report.report",
         "requests": "requests.requests",
     },

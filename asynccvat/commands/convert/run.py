@@ -5,20 +5,15 @@ A task that cannot be converted stops no other.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from asynccvat.aio.threads import entered_in_thread, in_thread
-from asynccvat.commands.inventory.opening import mirror_at
+from asynccvat.commands.inventory.json_tasks import json_heads, read_json_files
 from asynccvat.core.convert.formats import convert_task, wanted_format
 from asynccvat.core.convert.report import ConversionReport, ConversionState, TaskConversion
-from asynccvat.core.convert.task_json import TASK_FILES, TaskJson, read_task_json
-from asynccvat.core.plans.verify import select_receipts
+from asynccvat.core.convert.task_json import TASK_FILES, read_task_json
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.specs import CVAT_JSON
-from asynccvat.core.targets import TargetKind
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
@@ -26,7 +21,7 @@ from asynccvat.errors import (
     StoreError,
     UnsafePathError,
 )
-from asynccvat.fs import disk_errors, files
+from asynccvat.fs import disk_errors
 from asynccvat.store.converted_folders import (
     ConvertedFolders,
     StagedFolder,
@@ -52,7 +47,7 @@ async def convert_mirror(
     on_task: OnTask | None,
 ) -> ConversionReport:
     """Convert the tasks of a mirror, as `asynccvat.convert` describes it."""
-    heads = await _heads(dest, task_ids, folders)
+    heads = await json_heads(dest, task_ids, folders, doing="convert")
     await in_thread(_check_apart, dest, out)
     async with entered_in_thread(open_converted_folders(out)) as converted:
         worker = _Worker(dest, converted, to, overwrite=overwrite)
@@ -82,35 +77,6 @@ def _check_apart(dest: Path, out: Path) -> None:
         )
 
 
-async def _heads(
-    dest: Path, task_ids: Collection[int] | None, folders: Sequence[str]
-) -> list[ReceiptHead]:
-    """Return the receipts of the tasks to convert.
-
-    Raises:
-        ConfigError: It is no mirror, or there is no such task as JSON in it.
-    """
-    async with mirror_at(dest, doing="convert") as store:
-        heads = await store.receipts()
-    as_json = {
-        number: head
-        for number, head in heads.items()
-        if head.format == CVAT_JSON and head.target is TargetKind.TASK
-    }
-    if not as_json:
-        raise ConfigError(
-            f"cannot convert {str(dest)!r}: it holds no task as JSON. Mirror into another folder "
-            "with --format json, and convert that."
-        )
-    chosen = list(select_receipts(as_json, task_ids, folders).values())
-    if not chosen:
-        raise ConfigError(
-            f"{str(dest)!r} holds no such task as JSON. Check the ids and the folders, or mirror "
-            "these tasks first."
-        )
-    return chosen
-
-
 class _Worker:
     """Converts tasks in a worker thread."""
 
@@ -138,7 +104,7 @@ class _Worker:
 
     def _stage(self, head: ReceiptHead) -> tuple[ReceiptHead, str, StagedFolder] | TaskConversion:
         try:
-            source = self._read(head)
+            source = read_task_json(read_json_files(self._dest, head.folder, TASK_FILES))
         except (InexactConversionError, StoreError) as error:
             return _failed(head, error)
         name = wanted_format(source, self._to)
@@ -147,20 +113,6 @@ class _Worker:
         except (InexactConversionError, UnsafePathError) as error:
             self._converted.drop()
             return _failed(head, error)
-
-    def _read(self, head: ReceiptHead) -> TaskJson:
-        """Read the files of a task. They are of one version, as its folder is opened once."""
-        found = {}
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(disk_errors.explained("read", self._dest / head.folder))
-            root = files.open_directory(self._dest)
-            stack.callback(os.close, root)
-            folder = stack.enter_context(files.folder(head.folder, dir_fd=root))
-            for name in TASK_FILES:
-                content = files.read_file(name, dir_fd=folder)
-                if content is not None:
-                    found[name] = content
-        return read_task_json(found)
 
     def _publish(self, head: ReceiptHead, name: str, staged: StagedFolder) -> TaskConversion:
         written = self._converted.publish(staged, overwrite=self._overwrite)
