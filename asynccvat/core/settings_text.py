@@ -27,6 +27,7 @@ class SettingsChoices:
         project_name: Its name, for the comment.
         format: The format of the first mirror, for the comment. None for CVAT's own.
         images: Whether the first mirror fetches images, for the comment.
+        layout: How the first mirror names its folders, for the comment. None for its default.
         insecure: Whether no certificate is checked.
         ca_bundle: The file of certificate authorities, None for those of the system.
         client_cert: The file of a client certificate, None for none.
@@ -39,6 +40,7 @@ class SettingsChoices:
     project_name: str = ""
     format: str | None = None
     images: bool = False
+    layout: str | None = None
     insecure: bool = False
     ca_bundle: str | None = None
     client_cert: str | None = None
@@ -49,7 +51,11 @@ class SettingsChoices:
         words = ["asynccvat", "mirror", folder]
         if self.format is not None:
             words += ["--format", self.format]
-        return shlex.join(words + (["--images"] if self.images else []))
+        if self.images:
+            words.append("--images")
+        if self.layout is not None:
+            words += ["--layout", self.layout]
+        return shlex.join(words)
 
 
 def settings_text(choices: SettingsChoices, folder: str) -> str:
@@ -95,7 +101,8 @@ def _lines(choices: SettingsChoices, folder: str) -> Iterator[str]:
     yield "# keeps one that needs a password, and the headers that a gateway wants."
     yield "# proxy: http://proxy.example.com:3128"
     yield ""
-    yield "# Format and images are given to the first mirror. The folder remembers them:"
+    yield "# Format, images and layout are given to the first mirror. The folder remembers"
+    yield "# them:"
     yield f"#   {_one_line(choices.mirror_command(folder))}"
 
 

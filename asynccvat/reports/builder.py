@@ -48,7 +48,7 @@ class TimelineBuilder:
                 timeline.ended.append(record)
             case "problem_found" | "verify_finished":
                 self._problems.add(record, _key(record), at)
-            case "destination_settled":
+            case "destination_settled" if "step_number" not in record:
                 timeline.description = str(record.get("description") or "")
             case "planned":
                 timeline.planned += sum(int(_number(record, step)) for step in _STEPS)

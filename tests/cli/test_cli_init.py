@@ -56,6 +56,9 @@ def test_a_mirror_as_json_can_be_first(shell: Shell) -> None:
     [
         (("data", "--project-id", "99"), 2, "project 99"),
         (("data", "--format", "nonsense"), 2, "nonsense"),
+        (("data", "--project", "Nowhere"), 2, "no project 'Nowhere'"),
+        (("data", "--project", "1", "--project-id", "2"), 2, "contradicts --project-id"),
+        (("data", "--layout", "{name}"), 2, "without {id}"),
         (("",), 2, "DEST is empty"),
     ],
 )
@@ -66,6 +69,29 @@ def test_what_does_not_exist_is_refused_and_nothing_is_written(
     assert ended.code == code
     assert message in ended.err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("named", ["name", "id"])
+def test_a_project_by_name_and_a_layout_are_for_the_first_mirror(
+    shell: Shell, simulated: SimulatedServer, named: str, tmp_path: Path
+) -> None:
+    name = simulated.projects[2].name
+    given = name if named == "name" else "2"
+    ended = shell("init", "data", "--project", given, "--layout", "{project}/{id}")
+    assert ended.code == 0, ended.err
+    assert f"project_id: 2  # {name}" in settings_in(tmp_path / "data")
+    assert ended.err.endswith("Next: asynccvat mirror data --layout '{project}/{id}'\n")
+    assert shell("mirror", "data", "--layout", "{project}/{id}").code == 0
+    of_project = {str(one.id) for one in simulated.tasks.values() if one.project_id == 2}
+    assert {path.name for path in (tmp_path / "data" / name).iterdir()} == of_project
+
+
+@pytest.mark.usefixtures("shell")
+def test_a_terminal_takes_the_name_of_a_project(simulated: SimulatedServer, tmp_path: Path) -> None:
+    name = simulated.projects[2].name
+    answers = (("(Enter for all): ", name), ("[CVAT]: ", ""), ("[y/N] ", ""))
+    on_a_terminal(tmp_path, ("init", "data"), answers)
+    assert settings_in(tmp_path / "data")[1] == f"project_id: 2  # {name}"
 
 
 def test_a_file_that_is_there_stays(shell: Shell, tmp_path: Path) -> None:

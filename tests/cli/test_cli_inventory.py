@@ -70,6 +70,14 @@ def test_a_run_of_some_tasks_is_not_told_as_a_complete_mirror(shell: Shell) -> N
     assert shell("status", "data", "--json").json["last_run"]["only"] == ""
 
 
+@pytest.mark.usefixtures("mirrored")
+def test_what_the_last_run_left_is_called_as_its_summary_calls_it(shell: Shell) -> None:
+    assert "3 unchanged" in shell("mirror", "data").out
+    line = shell("status", "data", "-v").out
+    assert re.search(r"last run +mirror, .*: 3 unchanged\n", line)
+    assert shell("status", "data", "--json").json["last_run"]["counts"] == {"kept": 3}
+
+
 def test_what_was_edited_or_is_missing_is_named(shell: Shell, mirrored: SimulatedServer) -> None:
     assert len(mirrored.tasks) == 3
     edited()

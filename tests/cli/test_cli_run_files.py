@@ -119,6 +119,22 @@ def test_the_report_is_json(shell: Shell) -> None:
     assert ends == [1, 2, 3]
 
 
+def test_the_report_the_log_and_the_page_say_why_a_file_was_refused(shell: Shell) -> None:
+    file = written("- {task: mirror, parameters: {dest: data, project: Nowhere}}\n")
+    files = ("--report-json", "r.json", "--log-json", "log.jsonl", "--report", "page.html")
+    ended = shell("run", file, "--json", *files)
+    report = ended.json
+    assert ended.code == 2
+    assert "no project 'Nowhere'" in ended.err
+    assert (report["ok"], report["interrupted"], report["steps"]) == (False, False, [])
+    (problem,) = report["problems"]
+    assert problem.startswith("steps.yaml, line 1, column 3: there is no project 'Nowhere'")
+    assert json.loads(Path("r.json").read_text()) == report
+    page = shell("report", "log.jsonl", "--json").json
+    assert (page["state"], page["explanation"]) == ("stopped", problem)
+    assert "no project 'Nowhere'" in Path("page.html").read_text()
+
+
 def test_every_problem_is_reported_and_no_secret(shell: Shell) -> None:
     file = written(
         f"- {{task: upload, server: {{url: http://a, pasword: {SECRET}, token: [{SECRET}]}},\n"

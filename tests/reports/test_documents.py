@@ -260,6 +260,17 @@ def test_the_time_of_the_run_goes_to_what_it_waited_for() -> None:
     ]
 
 
+def test_a_page_about_several_steps_names_their_file_and_not_one_of_their_folders() -> None:
+    command = (0.0, "command_started", {"command": "run", "place": "steps.yaml"})
+    settled = {"description": "data/ mirrors all tasks"}
+    alone = [(0.0, "command_started", {"command": "mirror", "place": "data"})]
+    assert data_of([*alone, (0.1, "destination_settled", settled)])["head"]["place"] == (
+        "data/ mirrors all tasks"
+    )
+    of_step = (0.1, "destination_settled", settled | {"step_number": 2})
+    assert data_of([command, of_step])["head"]["place"] == "steps.yaml"
+
+
 def test_the_steps_of_a_run_file_add_up_what_they_waited_for() -> None:
     step = [(0.0, "run_started", {"transfers": 8, "target": "project"}), *a_mirror(3)]
     later = [(at + 10.0, name, fields) for at, name, fields in step]

@@ -30,9 +30,17 @@ def init(
     destination: Annotated[
         str, typer.Argument(metavar="DEST", help="The folder that will hold the mirror.")
     ],
+    project: Annotated[
+        str | None,
+        typer.Option(
+            "--project",
+            metavar="NAME|ID",
+            help="The project to mirror, by its exact name or its id.",
+        ),
+    ] = None,
     project_id: Annotated[
         int | None,
-        typer.Option("--project-id", min=1, metavar="ID", help="The project to mirror."),
+        typer.Option("--project-id", min=1, metavar="ID", help="The same by its id alone."),
     ] = None,
     format_: Annotated[
         str | None,
@@ -47,6 +55,14 @@ def init(
         bool | None,
         typer.Option("--images/--no-images", help="Whether the first mirror fetches images."),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            metavar="PATH",
+            help="How the first mirror names its folders, like '{project}/task{id}-{name}'.",
+        ),
+    ] = None,
 ) -> int:
     """Write a settings file with comments into DEST: the server, the organization, a project.
 
@@ -57,12 +73,13 @@ def init(
 
     asynccvat init data/
 
-    asynccvat init data/ --project-id 5 --format "COCO 1.0" --images
+    asynccvat init data/ --project "Street signs" --format "COCO 1.0" --images
     """
     settings = credentials.complete(shared.settings())
-    project_id = project_id or settings.project_id
+    if project is None and project_id is None:
+        project_id = settings.project_id
     if credentials.on_a_terminal():
-        if project_id is None:
+        if project is None and project_id is None:
             project_id = _asked_for_project(queries.ask(settings, lambda client: client.projects()))
         if format_ is None:
             answer = credentials.ask(f"Format, see 'asynccvat formats' [{DEFAULT_FORMAT}]: ")
@@ -74,9 +91,11 @@ def init(
         path, choices = await asynccvat.write_settings(
             client,
             destination,
+            project=project,
             project_id=project_id,
             format=format_,
             images=bool(images),
+            layout=layout,
         )
         return path, choices.mirror_command(destination)
 
@@ -87,10 +106,10 @@ def init(
 
 
 def _asked_for_project(projects: tuple[Project, ...]) -> int | None:
-    """Ask for one of the projects; None for all of them.
+    """Ask for one of the projects; return its id, None for all of them.
 
     Raises:
-        ConfigError: The answer is no project's id.
+        ConfigError: The answer is neither a project's id nor the name of one alone.
     """
     if not projects:
         return None
@@ -98,11 +117,12 @@ def _asked_for_project(projects: tuple[Project, ...]) -> int | None:
         output.remark(printable(f"{project.id} {project.name}"))
     if len(projects) > _MOST_SHOWN:
         output.remark(f"{len(projects) - _MOST_SHOWN} more: asynccvat list-projects")
-    answer = credentials.ask("Id of the project to mirror (Enter for all): ")
+    answer = credentials.ask("Id or name of the project to mirror (Enter for all): ")
     if not answer:
         return None
-    if answer.isdecimal() and int(answer) in {project.id for project in projects}:
-        return int(answer)
-    raise asynccvat.ConfigError(
-        f"there is no project {answer!r} of yours. Give the id of one of them."
-    )
+    named = [one.id for one in projects if answer == str(one.id)]
+    named = named or [one.id for one in projects if answer == one.name]
+    if len(named) != 1:
+        problem = "there are several projects" if named else "there is no project"
+        raise asynccvat.ConfigError(f"{problem} {answer!r} of yours. Give the id of one of them.")
+    return named[0]

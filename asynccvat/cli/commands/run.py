@@ -217,25 +217,31 @@ def _carry_out(
 ) -> int:
     """Run the steps, show their progress, write the results, return the exit code."""
     done: list[StepReport] = []
+    refused: asynccvat.errors.RunFileError | None = None
     records = Records(results, command_started(results, "", str(file.path)))
     stopped: signals.Interrupted | None = None
     try:
         with _Screen(len(file.steps), results, records, verbose=verbose) as screen:
-            signals.run(
-                lambda: asynccvat.run_file(
-                    file,
-                    settings=lambda step: settings[step.number],
-                    on_event=screen.on_event,
-                    on_step=done.append,
-                ),
-                on_signal=lambda: screen.say(STOPPING),
-                left_behind=LEFT_BEHIND,
-            )
+            try:
+                signals.run(
+                    lambda: asynccvat.run_file(
+                        file,
+                        settings=lambda step: settings[step.number],
+                        on_event=screen.on_event,
+                        on_step=done.append,
+                    ),
+                    on_signal=lambda: screen.say(STOPPING),
+                    left_behind=LEFT_BEHIND,
+                )
+            except asynccvat.errors.RunFileError as error:
+                refused = error
+                records.add(_refusal(error))
     except signals.Interrupted as interrupted:
         stopped = interrupted
     report = asynccvat.RunFileReport(tuple(done)).to_json() | {
-        "ok": stopped is None and all(step.ok for step in done),
+        "ok": stopped is None and refused is None and all(step.ok for step in done),
         "interrupted": stopped is not None,
+        "problems": [] if refused is None else [str(one) for one in refused.problems],
     }
     written = records.save_page()
     if results.report_file is not None:
@@ -248,12 +254,22 @@ def _carry_out(
         if not results.quiet:
             _show_causes(step)
         _explain_step(step, verbose=verbose)
+    if refused is not None:
+        return _refused(refused, verbose=verbose)
     if stopped is not None:
         left = len(file.steps) - len(done)
         output.remark(f"Interrupted: {counted(left, 'step')} not started.")
         return stopped.code
     code = worst(_code(step) for step in done)
     return code or (ExitCode.DONE if written else ExitCode.SOME_FAILED)
+
+
+def _refusal(error: RunFileError) -> Event:
+    """Return the event that a file was refused as a whole."""
+    from asynccvat.events import RunFinished  # noqa: PLC0415 - `--help` stays light
+
+    why = asynccvat.ConfigError(" ".join(ended(str(problem)) for problem in error.problems))
+    return RunFinished(asynccvat.RunReport(interrupted=True, stopped_by=why))
 
 
 def _summary(done: Sequence[StepReport]) -> None:

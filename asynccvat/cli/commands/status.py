@@ -115,7 +115,7 @@ def _last_run(found: DestinationStatus) -> str:
         return f"{began}, running: {found.writer}"
     if found.was_killed:
         return f"{began}, killed before it ended. Run it again to continue."
-    counts = ", ".join(f"{count:,} {action}" for action, count in run.counts.items())
+    counts = ", ".join(f"{count:,} {_RESULTS.get(one, one)}" for one, count in run.counts.items())
     line = f"{began}, {run.end} {_ago(found)}: {counts or 'no tasks'}"
     return line if run.error is None else f"{line}. {ended(run.error)}"
 
@@ -138,6 +138,9 @@ def _files(title: str, found: Sequence[ChangedFile], *, verbose: bool) -> Iterat
     if len(found) > len(shown):
         yield "", f"and {len(found) - len(shown):,} more (-v lists them)"
 
+
+_RESULTS = {"kept": "unchanged"}
+"""What the summary of a run calls a result by another word than its report."""
 
 _WORDS = {
     "kept": "{} of your files",
