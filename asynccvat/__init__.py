@@ -33,6 +33,7 @@ Verbs, each a coroutine that returns a report
     login           keep a token for later runs; logout, whoami, saved_logins, write_settings
     convert         make what the server would export of a mirror as JSON, offline
     stats           count the images and objects of a mirror as JSON, offline
+    annotation_log  the states of a task's annotations that such a mirror kept; diff_annotations
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
     folders         the folder of each task in a mirror
@@ -84,6 +85,8 @@ if TYPE_CHECKING:
     from asynccvat import events as events
     from asynccvat import models as models
     from asynccvat import progress as progress
+    from asynccvat.api.annotation_states import annotation_log as annotation_log
+    from asynccvat.api.annotation_states import diff_annotations as diff_annotations
     from asynccvat.api.backups import backup as backup
     from asynccvat.api.backups import list_backups as list_backups
     from asynccvat.api.backups import open_backup as open_backup
@@ -197,6 +200,7 @@ __version__ = VERSION
 
 _MODULES = ("errors", "events", "models", "progress")
 _NAMES_OF = {
+    "asynccvat.api.annotation_states": ("annotation_log", "diff_annotations"),
     "asynccvat.api.conversions": ("convert",),
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),

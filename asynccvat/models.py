@@ -6,7 +6,18 @@ They are here by name for annotations and `match`. The classes that programs mak
 
 from __future__ import annotations
 
+from asynccvat.core.annotations.comparisons import (
+    AnnotationComparison,
+    AnnotationLog,
+    AnnotationLogEntry,
+    TaskAnnotationDifference,
+)
 from asynccvat.core.annotations.counts import AnnotationCounts, TaskAnnotations
+from asynccvat.core.annotations.difference import (
+    AnnotationDifference,
+    DifferenceRow,
+    DifferingAnnotation,
+)
 from asynccvat.core.convert.report import ConversionReport, ConversionState, TaskConversion
 from asynccvat.core.inventory.difference import Difference, ReasonGroup
 from asynccvat.core.inventory.kept import KeptItem, KeptKind, KeptTotal, RestoredItem
@@ -74,7 +85,11 @@ __all__ = [
     "AccessToken",
     "Account",
     "AnnotationChange",
+    "AnnotationComparison",
     "AnnotationCounts",
+    "AnnotationDifference",
+    "AnnotationLog",
+    "AnnotationLogEntry",
     "BackupCondition",
     "BackupPlan",
     "BackupReceipt",
@@ -100,6 +115,8 @@ __all__ = [
     "DeleteReason",
     "DestinationStatus",
     "Difference",
+    "DifferenceRow",
+    "DifferingAnnotation",
     "DiskUsage",
     "DownloadPlan",
     "Expire",
@@ -145,6 +162,7 @@ __all__ = [
     "TargetRoom",
     "TargetState",
     "Task",
+    "TaskAnnotationDifference",
     "TaskAnnotations",
     "TaskConversion",
     "TaskDetails",

@@ -47,6 +47,8 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         "du": "du.du",
         "kept": "kept.kept",
         "stats": "stats.stats",
+        "log": "log.log",
+        "diff-annotations": "diff_annotations.diff_annotations",
         "report": "report.report",
         "requests": "requests.requests",
     },
