@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from isal import isal_zlib
 
 from asynccvat.archives import reuse
-from asynccvat.archives.extractor import StagedFiles
+from asynccvat.archives.extractor import Folders, StagedFiles
 from asynccvat.archives.staged_archive import StagedArchive
 from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.zip import stored_digest
@@ -23,7 +24,7 @@ def write_files(
 
     Args:
         staging: The tree.
-        content: The files' bytes, by name.
+        content: The files' bytes, by path.
         kept: Files of the folder that is being replaced. They are read again, and linked.
 
     Returns:
@@ -42,8 +43,14 @@ def write_files(
                 staged.remove(path)
             return None
         staged.require(sum(map(len, content.values())))
-        for name, data in content.items():
-            staged.records[name] = _write(root, name, data)
+        folders = Folders(root)
+        try:
+            for path, data in content.items():
+                parent, _, name = path.rpartition("/")
+                record = _write(folders.get(parent), name, data)
+                staged.records[path] = msgspec.structs.replace(record, path=path)
+        finally:
+            folders.close()
     members = tuple(staged.records[path] for path in sorted(staged.records))
     return StagedArchive(
         members=members,

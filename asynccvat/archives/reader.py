@@ -79,6 +79,11 @@ class ArchiveReader:
         self._emit = emit
         self._unfinished: dict[int, StagedFiles] = {}
 
+    @property
+    def bandwidth(self) -> Bandwidth | None:
+        """Limits the bytes of all archives together; None for no limit."""
+        return self._options.bandwidth
+
     def with_rules(self, rules: NameRules) -> ArchiveReader:
         """Return a reader for another destination that shares this one's bandwidth."""
         other = copy.copy(self)

@@ -31,6 +31,7 @@ from asynccvat.core.declarations import (
     Texts,
     declared_options,
     make_options,
+    opposite_flag,
 )
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ def _parameter(item: Option) -> inspect.Parameter:
     flag = item.flag
     match item.kind:
         case Switch() if default is None:
-            type_, flag = bool | None, f"{flag}/--no-{flag.removeprefix('--')}"
+            type_, flag = bool | None, f"{flag}/{opposite_flag(flag)}"
         case Switch():
             type_, default = bool, False
         case Number(least=least, most=most):

@@ -34,6 +34,13 @@ class Switch:
     """
 
 
+def opposite_flag(flag: str) -> str:
+    """Return the second flag of a switch: `--no-images`, or `--with-exports`."""
+    if flag.startswith("--without-"):
+        return f"--with-{flag.removeprefix('--without-')}"
+    return f"--no-{flag.removeprefix('--')}"
+
+
 @dataclass(frozen=True, slots=True)
 class Number:
     """A whole number.

@@ -22,6 +22,13 @@ CVAT_JSON = "CVAT JSON"
 """The answers of CVAT's API, without an export. For mirrors of tasks alone."""
 
 
+COCO = "COCO 1.0"
+
+
+CONVERSIONS = (CVAT, CVAT_IMAGES, CVAT_VIDEO, COCO)
+"""The formats that mirrors make without exports: all files of such an export are known exactly."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExportSpec:
     """How tasks are exported.

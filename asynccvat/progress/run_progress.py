@@ -342,5 +342,8 @@ class RunProgress:
             return
         self._moved_at = now
         self.done += 1
+        if self.total is not None:
+            # A task is fetched a second time if an audit found its conversion wrong.
+            self.total = max(self.total, self.done)
         self.failed += outcome.action is Action.FAILED
         self._to_move -= was_under_way

@@ -33,6 +33,7 @@ from asynccvat.store.commits.changes import (
 from asynccvat.store.commits.group_commit import GroupCommit
 from asynccvat.store.commits.group_run import run_group
 from asynccvat.store.complete_runs import CompleteRuns
+from asynccvat.store.distrusted_rules import DistrustedNotes
 from asynccvat.store.failures import FailedTasks
 from asynccvat.store.identity import (
     DestinationIdentity,
@@ -61,6 +62,7 @@ class MirrorStore(MirrorView):
         failures: The tasks that failed when they were fetched last.
         put_aside: What was put aside.
         complete_runs: The note of the last complete run.
+        distrusted: The rules of conversion that audits found wrong.
         last_run: The note of the last run.
         warnings: As of `MirrorView`, and the files that recovery quarantined.
     """
@@ -79,6 +81,7 @@ class MirrorStore(MirrorView):
         self.replaced = ReplacedAnnotations.of_mirror(layout, self._verify_lock)
         self.failures = FailedTasks(layout, self._threads, self._verify)
         self.complete_runs = CompleteRuns(layout, self._threads, self._verify)
+        self.distrusted = DistrustedNotes(layout, self._threads, self._verify)
         self.put_aside = PutAside(layout, self._threads, self._verify)
         self.last_run = LastRunNote(layout, self._threads, self._verify)
         self._lock = lock

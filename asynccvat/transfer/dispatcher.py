@@ -33,6 +33,7 @@ from asynccvat.http import giving_way
 from asynccvat.http.retry_after import Timing
 from asynccvat.transfer.bugs import of_one_task
 from asynccvat.transfer.content_fingerprints import ContentFingerprints
+from asynccvat.transfer.converted_source import Conversions, ConvertedSource
 from asynccvat.transfer.export_source import EarlierResult, ExportSource
 from asynccvat.transfer.exports import Exports
 from asynccvat.transfer.json_source import JsonSource
@@ -50,6 +51,7 @@ from asynccvat.transfer.outages import (
 )
 from asynccvat.transfer.slots import RequestSlots
 from asynccvat.transfer.sources import TaskSource
+from asynccvat.transfer.task_json import TaskJsonReader
 
 OptionsT = TypeVar("OptionsT", bound=FetchOptions)
 
@@ -83,6 +85,7 @@ class Dispatcher:
         contents: ContentFingerprints | None = None,
         earlier_result: EarlierResult | None = None,
         jobs: Mapping[int, bytes] | None = None,
+        conversions: Conversions | None = None,
     ) -> None:
         """Prepare to fetch tasks.
 
@@ -101,6 +104,7 @@ class Dispatcher:
             contents: Tells what an export depends on, for the receipts. None leaves that out.
             earlier_result: Finds results of which a part is on disk, and which are read first.
             jobs: For tasks as JSON: the text of `jobs.json` for each that has jobs.
+            conversions: Converts tasks from the server's JSON, except some. None exports all.
         """
         self.stopped_by: AsyncCvatError | None = None
         self._target = spec.target
@@ -129,7 +133,8 @@ class Dispatcher:
             emit=self._note_event,
             listed_at=listed_at,
         )
-        self._exports_tasks = not (isinstance(spec, ExportSpec) and spec.is_json)
+        is_json = isinstance(spec, ExportSpec) and spec.is_json
+        self._exports_most = not is_json and conversions is None
         self._source: TaskSource
         if isinstance(spec, ExportSpec) and spec.is_json:
             limit = options.bandwidth
@@ -142,7 +147,7 @@ class Dispatcher:
                 emit=self._note_event,
             )
         else:
-            self._source = ExportSource(
+            exports = self._source = ExportSource(
                 exports=self._exports,
                 slots=self._slots,
                 spec=spec,
@@ -152,6 +157,14 @@ class Dispatcher:
                 media=MediaFingerprints(client) if refresh else None,
                 earlier_result=earlier_result,
             )
+            if conversions is not None:
+                reader = TaskJsonReader(
+                    client,
+                    conversions.jobs,
+                    bandwidth=conversions.bandwidth,
+                    emit=self._note_event,
+                )
+                self._source = ConvertedSource(exports, reader, conversions)
         self._fetcher = TaskFetcher(
             source=self._source,
             destinations=destinations,
@@ -179,7 +192,7 @@ class Dispatcher:
             with self._scope:
                 self._source.expect(orders)
                 work = self._fetch_all(orders)
-                if self._exports_tasks and len(orders) >= _ENOUGH_TO_PREDICT:
+                if self._exports_most and len(orders) >= _ENOUGH_TO_PREDICT:
                     work = run_beside(self._exports.list_earlier_results, work)
                 await self._poller.during(work)
         finally:

@@ -82,9 +82,11 @@ class ExportReading:
     Attributes:
         spec: What the folder will hold.
         jobs: None: the folder is not one of JSON.
+        rule: None: the files are the server's own.
     """
 
     jobs = None
+    rule = None
 
     def __init__(self, source: ExportSource, order: FetchOrder, export: OneExport) -> None:
         """Begin with a task whose export holds a slot."""

@@ -103,6 +103,7 @@ def _receipt(fetched: Fetched) -> Receipt:
         images=spec.images,
         frames=spec.frames,
         jobs=fetched.jobs,
+        rule=fetched.rule,
         updated_date=order.task.updated_date,
         origin=fetched.origin,
         organization=fetched.organization,

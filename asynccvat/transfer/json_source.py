@@ -95,7 +95,10 @@ class JsonReading:
     Attributes:
         spec: What the folder will hold.
         jobs: Digest of the task's jobs.
+        rule: None: the files are the server's own.
     """
+
+    rule = None
 
     def __init__(
         self, source: JsonSource, order: FetchOrder, jobs: bytes, release: Callable[[], None]

@@ -87,6 +87,7 @@ class TaskFetcher:
                         organization=self._organization,
                         requested_at=requested_at,
                         jobs=reading.jobs,
+                        rule=reading.rule,
                     )
                     committed = await destination.commit(fetched, staging)
                 except BaseException as error:

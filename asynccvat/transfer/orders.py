@@ -113,6 +113,7 @@ class Fetched:
         organization: Its organization, None for none.
         requested_at: When the run requested it, as text.
         jobs: Digest of the jobs in a folder of JSON; None in any other.
+        rule: The rule by which the files were converted; None if they are the server's own.
     """
 
     order: FetchOrder
@@ -124,6 +125,7 @@ class Fetched:
     organization: str | None
     requested_at: str
     jobs: str | None = None
+    rule: str | None = None
 
 
 def failed(

@@ -78,6 +78,11 @@ class ReportBuilder:
         self.outcomes.append(outcome)
         self._run.emit(TaskDone(outcome))
 
+    def done_again(self, outcome: TaskOutcome) -> None:
+        """Note the outcome of a task that had one before. Its last one counts."""
+        self.outcomes = [one for one in self.outcomes if one.task_id != outcome.task_id]
+        self.done(outcome)
+
     def warn(self, message: str, *, is_refusal: bool = False) -> None:
         """Note a warning about the run, or why a guard refused a part of it. Each is told once."""
         if message in self._warnings:

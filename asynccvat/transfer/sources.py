@@ -1,7 +1,7 @@
 """Where the files of tasks come from: what `transfer.one_task` asks of a source.
 
 `transfer.export_source` exports tasks and reads archives. `transfer.json_source` reads calls that
-answer with JSON.
+answer with JSON. `transfer.converted_source` makes of JSON what would be exported.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ class TaskReading(Protocol):
     @property
     def jobs(self) -> str | None:
         """Digest of the jobs in a folder of JSON; None in any other."""
+
+    @property
+    def rule(self) -> str | None:
+        """The rule by which the files are converted; None if they are the server's own."""
 
     async def prepare(self) -> None:
         """Wait until the server has what is to be read.

@@ -1,4 +1,4 @@
-"""Mirrors as JSON against mirrors by exports, at the costs of CVAT 2.64."""
+"""Mirrors as JSON, and converted from it, against mirrors by exports; the costs of CVAT 2.64."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from benchmarks.setting import Setting
 
 _JSON = "asynccvat --format json"
 _BARE = "asynccvat --format json --no-frames"
+_CONVERTED = "asynccvat --without-exports"
 _EXPORT_SECONDS = 0.085
 _CHANGED = 30
 _LISTS = ("/api/tasks", "/api/jobs")
@@ -28,6 +29,7 @@ def as_json(setting: Setting) -> Result:
         OURS: asynccvat_mirror(OURS),
         _JSON: asynccvat_mirror(_JSON, format="json"),
         _BARE: asynccvat_mirror(_BARE, format="json", frames=False),
+        _CONVERTED: asynccvat_mirror(_CONVERTED, without_exports=True),
     }
     options = SimulatorOptions(
         tasks=sizes.tasks,
@@ -59,6 +61,11 @@ def as_json(setting: Setting) -> Result:
                 0.40,
             ),
             at_most("requests a task without frames", _requests(runs[_BARE]), 1.1),
+            at_most(
+                "wall without exports, audits included / by exports",
+                median_ratio(runs[_CONVERTED], runs[OURS]),
+                0.65,
+            ),
             at_most(
                 f"requests of an update of {_CHANGED} of {many:,} tasks, lists of tasks and jobs "
                 "left out",

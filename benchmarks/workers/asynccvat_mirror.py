@@ -3,9 +3,9 @@
 `python -m benchmarks.workers.asynccvat_mirror '{"url": ..., "username": ..., "password": ...,
 "dest": ...}'`. Seconds count from before the login, with everything imported, as for the peers,
 whose imports are at the top of their scripts. Optional: `images`, `format`, `frames`,
-`concurrency`, `durable`, `refresh`, `task_ids`, `list_only`, which leaves out all but the listing,
-and `kill_after`: bytes of archives after which the process kills itself, as nobody can who watches
-it from outside.
+`without_exports`, `concurrency`, `durable`, `refresh`, `task_ids`, `list_only`, which leaves out
+all but the listing, and `kill_after`: bytes of archives after which the process kills itself, as
+nobody can who watches it from outside.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ async def mirror(job: dict[str, Any]) -> dict[str, Any]:
                     durable=job.get("durable", True),
                     refresh=job.get("refresh", True),
                     frames=job.get("frames"),
+                    without_exports=job.get("without_exports"),
                 ),
                 on_event=_killing(job["kill_after"]) if "kill_after" in job else None,
             )

@@ -76,6 +76,7 @@ MIRROR = {
         "format": "COCO 1.0",
         "images": False,
         "frames": True,
+        "without_exports": True,
         "folder_prefix": "t_",
         "keep_archive": True,
         "names": "map",

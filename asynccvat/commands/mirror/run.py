@@ -16,6 +16,7 @@ import msgspec
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import ArchiveReader
 from asynccvat.client import CvatClient
+from asynccvat.commands.mirror.audits import Audits
 from asynccvat.commands.mirror.preparation import prepare, settle_with
 from asynccvat.commands.mirror.renames import Renames, follows_names
 from asynccvat.core.options.mirror import UnsafeNames
@@ -182,15 +183,21 @@ class MirrorRun:
                 emptied.append(outcome.task_id)
             self._done(outcome, report)
 
-        dispatcher = Dispatcher(
+        audits = Audits(self._client, store, settled, report.warn, is_repair=self._is_repair)
+        conversions = await audits.begin(plan_, reader.bandwidth)
+        dispatch = partial(
+            Dispatcher,
             self._client,
             _OneDestination(store, reader, keep_archives=bool(options.keep_archive)),
             settled.spec,
             options,
             emit=run.emit,
-            done=done,
             warn=report.warn,
             listed_at=plan_.listing.read_at,
+            contents=None if renames is None else renames.fingerprints,
+        )
+        dispatcher = dispatch(
+            done=done,
             # A kept archive is the server's own, so it has the images.
             refresh=options.refresh
             and options.reuse
@@ -198,14 +205,21 @@ class MirrorRun:
             # Only of a task does the server tell whether its images changed.
             and self._target is TargetKind.TASK,
             jobs=plan_.listing.jobs,
-            contents=None if renames is None else renames.fingerprints,
+            conversions=conversions,
         )
         await dispatcher.fetch_all(orders)
         _warn_of_emptied(emptied, len(orders), settled, report)
+
+        async def fetch_again(again: Sequence[FetchOrder]) -> AsyncCvatError | None:
+            exporter = dispatch(done=report.done_again)
+            await exporter.fetch_all(again)
+            return exporter.stopped_by
+
+        stopped_by = dispatcher.stopped_by or await audits.end(plan_, fetch_again)
         await _note_failures(
-            store, failed_before, frozenset(fetched), report, stopped_by=dispatcher.stopped_by
+            store, failed_before, frozenset(fetched), report, stopped_by=stopped_by
         )
-        stopped_by = dispatcher.stopped_by or await self._remove_all(plan_, store, report)
+        stopped_by = stopped_by or await self._remove_all(plan_, store, report)
         if stopped_by is not None or self._is_repair:
             return stopped_by
         await _note_complete(store, complete_run(settled, plan_, report.outcomes, began), report)

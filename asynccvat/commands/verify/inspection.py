@@ -26,6 +26,7 @@ from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
 from asynccvat.store import homes, trees
 from asynccvat.store.complete_runs import COMPLETE_RUN_NAME
+from asynccvat.store.distrusted_rules import DISTRUSTED_NAME
 from asynccvat.store.failures import FAILED_NAME
 from asynccvat.store.history import HISTORY
 from asynccvat.store.identity import (
@@ -52,7 +53,7 @@ _OURS = frozenset(
     {
         *("archives", HISTORY, IDENTITY_NAME, "kept", "receipts", "replaced", "staging"),
         *(LOCK_NAME, EXCLUSIVE_NAME, JOURNAL_NAME, GITIGNORE),
-        *(FAILED_NAME, LAST_RUN_NAME, COMPLETE_RUN_NAME),
+        *(FAILED_NAME, LAST_RUN_NAME, COMPLETE_RUN_NAME, DISTRUSTED_NAME),
     }
 )
 _PART = ".part"

@@ -164,6 +164,7 @@ async def repair(
                     layout=one.layout,
                     target_ids=None if one.spec.target is TargetKind.TASK else one.task_ids,
                     force=True,
+                    without_exports=False,
                     limits=limits,
                     adopt=one.adopt,
                     keep_archive=one.keep_archive,

@@ -17,7 +17,7 @@ from asynccvat.core.convert.task_json import TaskJson
 from asynccvat.core.convert.voc import voc_files
 from asynccvat.core.convert.yolo import ultralytics_files, yolo_files
 from asynccvat.core.format_names import meant_formats
-from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO
+from asynccvat.core.specs import COCO, CVAT, CVAT_IMAGES, CVAT_VIDEO
 from asynccvat.errors import ConfigError
 
 
@@ -40,7 +40,7 @@ def _datumaro(source: TaskJson) -> Iterator[ConvertedFile]:
 _WRITERS: Final[Mapping[str, Callable[[TaskJson], Iterator[ConvertedFile]]]] = {
     CVAT_IMAGES: _cvat_images,
     CVAT_VIDEO: _cvat_video,
-    "COCO 1.0": _coco,
+    COCO: _coco,
     "Datumaro 1.0": _datumaro,
     "PASCAL VOC 1.1": voc_files,
     "Ultralytics YOLO Detection 1.0": ultralytics_files,

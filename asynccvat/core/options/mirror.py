@@ -79,6 +79,10 @@ class MirrorOptions(FetchOptions):
             changed.
         frames: With the format `CVAT JSON`: also `frames.json`, for which each task costs one more
             call. None for what the destination remembers, or else True.
+        without_exports: Convert the server's JSON to what it would export, for about half of its
+            work. A task is exported if no exact conversion is known, and a few are exported to
+            compare them. For CVAT's XML and COCO of tasks, without images. None for what the
+            destination remembers, or else False.
         stage: With `"jobs"`: only those in this stage. None for what the destination remembers.
         state: With `"jobs"`: only those in this state. None as for `stage`.
         type: With `"jobs"`: only those of this type. None as for `stage`.
@@ -124,6 +128,14 @@ class MirrorOptions(FetchOptions):
         "--frames",
         "With --format json: also the names and sizes of frames, one more call a task. By default "
         "as DEST remembers, or else with them.",
+        Switch(),
+        group=None,
+    )
+    without_exports: bool | None = option(
+        None,
+        "--without-exports",
+        "Make CVAT XML or COCO from CVAT's JSON, for half of the server's work; a few tasks are "
+        "exported to check that. By default as DEST remembers, or else by exports.",
         Switch(),
         group=None,
     )

@@ -64,6 +64,8 @@ class Reason(StrEnum):
     """The layout changed, so its folder is renamed."""
     JOBS = "jobs"
     """Its jobs changed, which does not move the task's own date. For backups, and as JSON."""
+    AUDIT = "audit"
+    """An audit found its conversion wrong, or one by the same rule."""
     MEDIA = "media"
     """Its media changed. For backups."""
     LIGHTWEIGHT = "lightweight"
@@ -113,6 +115,7 @@ EXPLANATIONS: Mapping[Reason, str] = {
     Reason.RENAMED: "its name, project or subset changed on the server, so its folder is renamed",
     Reason.LAYOUT: "the layout of the folders changed",
     Reason.JOBS: "its jobs changed on the server",
+    Reason.AUDIT: "exported again, as an audit found a conversion wrong",
     Reason.MEDIA: "its media changed on the server",
     Reason.LIGHTWEIGHT: "only a backup without the media of buckets is here",
     Reason.EXPIRED: "removed because of --keep: newer backups are here",

@@ -68,6 +68,8 @@ class ReceiptHead(
         images: Whether the images are part of it.
         frames: Whether a folder of JSON has the names and sizes of frames, too.
         jobs: Digest of `jobs.json` in a folder of JSON; None in any other.
+        rule: The rule by which the files were converted from the server's JSON; None if the server
+            made them. See `core.convert.audits`.
         updated_date: The task's, as listed *before* the export was requested.
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
@@ -99,6 +101,7 @@ class ReceiptHead(
     images: bool
     frames: bool = True
     jobs: str | None = None
+    rule: str | None = None
     updated_date: str
     origin: str
     organization: str | None = None
@@ -119,6 +122,7 @@ class ReceiptHead(
         share(self, self.format, "format")
         share(self, self.origin, "origin")
         share(self, self.organization, "organization")
+        share(self, self.rule, "rule")
 
     @property
     def spec(self) -> ExportSpec:

@@ -32,7 +32,14 @@ from asynccvat.core.records.lasting_selections import (
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.selections.fitting import unfitting_condition
 from asynccvat.core.selections.selection import Selection
-from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_JSON, CVAT_VIDEO, ExportSpec
+from asynccvat.core.specs import (
+    CONVERSIONS,
+    CVAT,
+    CVAT_IMAGES,
+    CVAT_JSON,
+    CVAT_VIDEO,
+    ExportSpec,
+)
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import ChangeRefusedError, ConfigError
@@ -45,6 +52,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         format: The exporter's name.
         images: Whether the images are fetched, too.
         frames: Whether a mirror as JSON has the names and sizes of frames.
+        without_exports: Whether tasks are converted from the server's JSON.
         target: What has a folder each: tasks, projects or jobs.
         stage: Of jobs, only those in this stage.
         state: Of jobs, only those in this state.
@@ -61,6 +69,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     format: str | None = None
     images: bool | None = None
     frames: bool | None = None
+    without_exports: bool | None = None
     target: str | None = None
     stage: str | None = None
     state: str | None = None
@@ -123,6 +132,14 @@ _SETTINGS = (
         True,
         lambda given: f"{'with' if given else 'without'} frames",
         "",
+    ),
+    _Setting(
+        "without_exports",
+        False,
+        lambda given: f"{'without' if given else 'by'} exports",
+        "",
+        binds=False,
+        default_binds=False,
     ),
     _Setting(
         "target",
@@ -334,6 +351,7 @@ def settle(wanted: Wanted, remembered: Remembered, *, place: str, bound: bool) -
         values["folder_prefix"] = None
     _check_target(target, wanted, remembered, values, place=place, bound=bound)
     _check_json(target, wanted, values)
+    _check_conversion(target, values)
     narrowing: list[Difference] = []
     used, lasting = settle_conditions(
         wanted.selection, options, remembered.selection, narrowing, target
@@ -469,6 +487,30 @@ def _check_json(target: TargetKind, wanted: Wanted, values: dict[str, Any]) -> N
         raise ConfigError(
             f"cannot mirror as {CVAT_JSON!r} with {wrong}: it takes what the server says of tasks, "
             "without archives and images. Leave it out, or choose another format."
+        )
+
+
+def _check_conversion(target: TargetKind, values: dict[str, Any]) -> None:
+    """Check that the server's JSON can become what a run asks for.
+
+    Raises:
+        ConfigError: Only an export has it.
+    """
+    if not values["without_exports"]:
+        return
+    wrong = None
+    if target is not TargetKind.TASK:
+        wrong = f"--as {target.plural}"
+    elif values["images"]:
+        wrong = "--images"
+    elif values["keep_archive"]:
+        wrong = "--keep-archive"
+    elif values["format"] not in CONVERSIONS:
+        wrong = f"--format {values['format']!r}"
+    if wrong is not None:
+        raise ConfigError(
+            f"cannot mirror with {wrong} and --without-exports: only the annotations of tasks as "
+            f"{', '.join(CONVERSIONS)} are made without exports. Add --with-exports."
         )
 
 

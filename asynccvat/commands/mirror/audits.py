@@ -1,0 +1,187 @@
+"""Convert the tasks of a mirror instead of exporting them, as long as audits find no difference.
+
+`transfer.converted_source` converts and audits. After a difference, all tasks that were converted
+are exported again, also those of earlier runs. The difference is noted on disk first, so that a run
+that is killed in between leaves the rest to the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from asynccvat.archives.bandwidth import Bandwidth
+from asynccvat.client import CvatClient, internals
+from asynccvat.commands.mirror.jobs import with_jobs
+from asynccvat.core.convert.audits import conversion_rule
+from asynccvat.core.models import Task
+from asynccvat.core.plans.mirror import Fetch, Plan, Reason
+from asynccvat.core.records.distrusted_rules import DistrustedRules
+from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.records.remembered import Settled
+from asynccvat.core.selections.selection import Selection
+from asynccvat.core.texts import first_few
+from asynccvat.errors import AsyncCvatError
+from asynccvat.store import MirrorStore
+from asynccvat.transfer.converted_source import Conversions
+from asynccvat.transfer.orders import FetchOrder
+
+FetchAgain = Callable[[Sequence[FetchOrder]], Awaitable[AsyncCvatError | None]]
+"""Exports tasks. Returns the error that stopped it, if any did."""
+
+
+class Audits:
+    """What the conversions of one run need, and what follows from their audits."""
+
+    def __init__(
+        self,
+        client: CvatClient,
+        store: MirrorStore,
+        settled: Settled,
+        warn: Callable[[str], None],
+        *,
+        is_repair: bool = False,
+    ) -> None:
+        """Prepare a run.
+
+        Args:
+            client: The server.
+            store: The destination.
+            settled: What the run works with.
+            warn: Receives warnings about the run.
+            is_repair: Whether only the fetched tasks are touched, which are exported.
+        """
+        self._is_repair = is_repair
+        self._client = client
+        self._store = store
+        self._settled = settled
+        self._warn = warn
+        self._distrusted = DistrustedRules()
+        self._conversions: Conversions | None = None
+
+    async def begin(self, plan_: Plan, bandwidth: Bandwidth | None) -> Conversions | None:
+        """Prepare to convert what a plan fetches. None if all of it is exported.
+
+        Args:
+            plan_: The plan.
+            bandwidth: Limits the bytes of all answers together; None for no limit.
+
+        Raises:
+            StoreError: The note of distrusted rules cannot be read.
+            AsyncCvatError: The jobs of the tasks cannot be listed.
+        """
+        if self._is_repair:
+            return None
+        self._distrusted = await self._store.distrusted.read()
+        fetches = plan_.of(Fetch)
+        if not self._settled.options.without_exports or not fetches:
+            return None
+        rule = conversion_rule(internals(self._client).version)
+        if (found := self._distrusted.found.get(rule)) is not None:
+            self._warn(
+                f"nothing is converted with the rule {rule!r}: it differed from an export in "
+                f"{found}. All tasks are exported. A newer asynccvat or CVAT is tried again."
+            )
+            return None
+        tasks = tuple(fetch.task for fetch in fetches)
+        selection = Selection(task_ids=tuple(task.id for task in tasks))
+        if len(tasks) == len(plan_.listing.tasks):
+            selection = self._settled.selection
+        listing = replace(plan_.listing, tasks=tasks, complete=True)
+        listing = await with_jobs(self._client, listing, selection)
+        if not listing.complete:
+            self._warn(
+                "no task is converted: the list of jobs kept changing while it was read. All tasks "
+                "are exported. Run again later."
+            )
+            return None
+        self._conversions = Conversions(
+            rule=rule,
+            jobs=listing.jobs or {},
+            rules=self._store.rules,
+            bandwidth=bandwidth,
+            on_difference=self._note,
+        )
+        return self._conversions
+
+    async def _note(self, where: str) -> None:
+        assert self._conversions is not None, "only a conversion differs"
+        rules = self._distrusted.with_difference(self._conversions.rule, where)
+        await self._store.distrusted.write(rules)
+        self._distrusted = rules
+
+    async def end(self, plan_: Plan, fetch: FetchAgain) -> AsyncCvatError | None:
+        """Tell what the audits found, and export again what must not stay as it was converted.
+
+        Args:
+            plan_: The plan that was carried out.
+            fetch: Exports tasks.
+
+        Returns:
+            The error that stopped it, None if none did.
+
+        Raises:
+            AsyncCvatError: The tasks cannot be listed, or the disk refuses something.
+        """
+        conversions = self._conversions
+        if conversions is not None:
+            self._tell(conversions)
+        if not self._distrusted.rules:
+            return None
+        heads = await self._store.receipts()
+        made = {task_id: head for task_id, head in heads.items() if head.rule is not None}
+        if conversions is not None and conversions.difference is not None:
+            # An earlier server's export was compared with a few conversions only.
+            rules = {head.rule for head in made.values() if head.rule is not None}
+            self._distrusted = self._distrusted.with_rules(*rules)
+            await self._store.distrusted.write(self._distrusted)
+        wrong = {one: head for one, head in made.items() if head.rule in self._distrusted.rules}
+        if not wrong:
+            await self._store.distrusted.write(self._distrusted.without_rules())
+            return None
+        self._warn(
+            f"{_tasks(wrong)} converted before the difference was found: they are exported again."
+        )
+        tasks = {task.id: task for task in plan_.listing.tasks if task.id in wrong}
+        if rest := sorted(wrong.keys() - tasks.keys()):
+            listing = await self._client.tasks(Selection(task_ids=tuple(rest)))
+            tasks |= {task.id: task for task in listing.tasks}
+        return await fetch(_orders(tasks, wrong))
+
+    def _tell(self, conversions: Conversions) -> None:
+        """Warn of tasks that were exported, and of audits that found something or nothing."""
+        if conversions.exported:
+            exported = conversions.exported
+            by_reason: dict[str, list[int]] = {}
+            for task_id in sorted(exported):
+                by_reason.setdefault(exported[task_id], []).append(task_id)
+            why = "; ".join(f"{reason} ({first_few(ids)})" for reason, ids in by_reason.items())
+            self._warn(f"{_tasks(exported)} exported, as no exact conversion is known: {why}")
+        if conversions.difference is not None:
+            self._warn(
+                f"a conversion differs from the export of the server, by the rule "
+                f"{conversions.rule!r}: {conversions.difference}. Tasks are exported until a newer "
+                "asynccvat or CVAT is there."
+            )
+        elif conversions.changing and not conversions.audited:
+            self._warn(
+                f"no conversion was audited: {_tasks(conversions.changing)} changed on the server "
+                "during the audit. The next run audits others."
+            )
+
+
+def _tasks(task_ids: Mapping[int, object] | set[int]) -> str:
+    """Return how many tasks there are, which, and the verb."""
+    ids = sorted(task_ids)
+    if len(ids) == 1:
+        return f"task {ids[0]} was"
+    return f"{len(ids)} tasks ({first_few(ids)}) were"
+
+
+def _orders(tasks: Mapping[int, Task], heads: Mapping[int, ReceiptHead]) -> list[FetchOrder]:
+    return [
+        FetchOrder(
+            task=task, folder=heads[task_id].folder, reason=Reason.AUDIT, previous=heads[task_id]
+        )
+        for task_id, task in sorted(tasks.items())
+    ]

@@ -1,0 +1,297 @@
+"""Check mirrors without exports: the same files, what is exported all the same, and audits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_serving import (
+    QUICK,
+    Log,
+    Serving,
+    actions,
+    files,
+    kept,
+    receipt_head,
+    serving,
+)
+
+import asynccvat as ac
+from asynccvat.core.convert.comparable import comparable_xml
+from asynccvat.events import ExportRequested
+from asynccvat.simulator.formats import cvat_xml_writer
+from asynccvat.transfer import converted_source
+
+pytestmark = pytest.mark.anyio
+
+WITHOUT = replace(QUICK, without_exports=True)
+POST = ("POST", "/dataset/export")
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serving]:
+    """A server of six tasks."""
+    async with serving(6, boxes_per_frame=2, version="2.64.0") as started:
+        yield started
+
+
+async def mirror(
+    serve: Serving,
+    data: Path,
+    options: ac.MirrorOptions = WITHOUT,
+    spec: str | None = None,
+    **more: Any,
+) -> ac.RunReport:
+    return await ac.mirror(serve.client, data, None, spec, options=options, **more)
+
+
+def xml(data: Path) -> dict[str, bytes]:
+    return {path: comparable_xml(content) for path, content in files(data).items()}
+
+
+def note(data: Path) -> Path:
+    return data / ".asynccvat" / "distrusted-rules.json"
+
+
+def rules_of(serve: Serving, data: Path) -> dict[int, str | None]:
+    return {task_id: receipt_head(data, task_id)["rule"] for task_id in serve.server.tasks}
+
+
+def play_newer_cvat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server writes boxes in another way than before."""
+    known = cvat_xml_writer._xml_points
+    monkeypatch.setattr(
+        cvat_xml_writer, "_xml_points", lambda shape: known(shape).replace('xtl="', 'xtl="0')
+    )
+
+
+@pytest.fixture
+def newer_cvat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that writes boxes in another way than the conversion does."""
+    play_newer_cvat(monkeypatch)
+
+
+async def test_the_files_are_those_of_exports(serve: Serving, data: Path, tmp_path: Path) -> None:
+    for task_id in (2, 3):
+        await serve.annotate(
+            task_id, shapes=[serve.box(task_id)], tracks=[] if task_id == 2 else [serve.track(3)]
+        )
+    report = await mirror(serve, data)
+    assert report.ok
+    assert report.warnings == ()
+    assert len(serve.calls(*POST)) == 1
+    exported = tmp_path / "exported"
+    await mirror(serve, exported, QUICK)
+    assert xml(data) == xml(exported)
+    for task_id in serve.server.tasks:
+        one, other = (receipt_head(place, task_id) for place in (data, exported))
+        assert one["annotations"] == other["annotations"]
+        assert one["format"] == other["format"]
+
+
+async def test_receipts_name_the_rule_except_of_audited_tasks(serve: Serving, data: Path) -> None:
+    await mirror(serve, data)
+    rules = list(rules_of(serve, data).values())
+    assert rules.count(None) == 1
+    assert {rule for rule in rules if rule is not None} == {"asynccvat 0.1.0 for CVAT 2.64.0"}
+
+
+async def test_a_second_run_fetches_nothing_and_lists_no_job(serve: Serving, data: Path) -> None:
+    await mirror(serve, data)
+    before = len(serve.server.calls)
+    report = await mirror(serve, data, QUICK)
+    assert set(actions(report).values()) == {("kept", "unchanged")}
+    assert serve.calls("/api/jobs", since=before) == []
+    assert serve.calls(*POST, since=before) == []
+
+
+async def test_a_destination_remembers_it_until_told_otherwise(serve: Serving, data: Path) -> None:
+    await mirror(serve, data)
+    for task_id in (1, 2, 3):
+        serve.server.edit_task(task_id)
+    before = len(serve.server.calls)
+    report = await mirror(serve, data, QUICK)
+    assert report.count(ac.Action.FETCHED) == 3
+    assert len(serve.calls(*POST, since=before)) == 1
+    for task_id in (1, 2, 3):
+        serve.server.edit_task(task_id)
+    before = len(serve.server.calls)
+    await mirror(serve, data, replace(QUICK, without_exports=False))
+    assert len(serve.calls(*POST, since=before)) == 3
+    assert "without exports" not in (await ac.plan_mirror(serve.client, data)).description
+
+
+async def test_coco_is_made_without_exports(data: Path, tmp_path: Path) -> None:
+    async with serving(6, boxes_per_frame=0) as serve:
+        for task_id in serve.server.tasks:
+            await serve.annotate(task_id, shapes=[serve.box(task_id)])
+        report = await mirror(serve, data, spec="coco")
+        assert report.warnings == ()
+        assert len(serve.calls(*POST)) == 1
+        await mirror(serve, tmp_path / "exported", QUICK, "coco")
+        for path, content in files(tmp_path / "exported").items():
+            assert json.loads(files(data)[path]) == json.loads(content)
+
+
+async def test_what_cannot_be_converted_exactly_is_exported_counted_and_named(
+    serve: Serving, data: Path
+) -> None:
+    await serve.annotate(2, tracks=[serve.track(2)])
+    await serve.annotate(5, tracks=[serve.track(5)])
+    for task_id in (2, 5):
+        serve.server.change_task(task_id, deleted_frames=(1,))
+    report = await mirror(serve, data)
+    assert report.ok
+    (warning,) = report.warnings
+    assert warning.startswith("2 tasks (2, 5) were exported, as no exact conversion is known: ")
+    assert warning.endswith("it has tracks and deleted frames (2, 5)")
+    assert rules_of(serve, data)[2] is None
+    assert len(serve.calls(*POST)) == 3
+
+
+async def test_a_large_task_is_exported(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(converted_source, "_MOST_BYTES", 1 << 10)
+    report = await mirror(serve, data)
+    assert report.ok
+    assert len(serve.calls(*POST)) == 6
+    assert "its files are larger than 0 MiB" in report.warnings[0]
+
+
+async def test_a_task_without_data_fails_no_other(data: Path) -> None:
+    async with serving(3, tasks_without_data=1) as serve:
+        report = await mirror(serve, data)
+        assert report.ok
+        assert len(list(data.glob("task*"))) == 2
+
+
+@pytest.mark.usefixtures("newer_cvat")
+async def test_after_a_difference_all_tasks_of_the_run_are_exported(
+    serve: Serving, data: Path, tmp_path: Path
+) -> None:
+    report = await mirror(serve, data)
+    assert report.ok
+    assert set(rules_of(serve, data).values()) == {None}
+    assert {one.task_id for one in report.outcomes} == set(serve.server.tasks)
+    assert len(report.outcomes) == 6
+    difference = report.warnings[0]
+    assert "'asynccvat 0.1.0 for CVAT 2.64.0': task" in difference
+    assert "annotations.xml: line" in difference
+    assert "'xtl' of <box>: " in difference
+    await mirror(serve, tmp_path / "exported", QUICK)
+    assert xml(data) == xml(tmp_path / "exported")
+
+
+async def test_after_a_difference_tasks_of_earlier_runs_are_exported_again(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mirror(serve, data)
+    converted = {task_id for task_id, rule in rules_of(serve, data).items() if rule is not None}
+    play_newer_cvat(monkeypatch)
+    changed = min(converted)
+    serve.server.edit_task(changed)
+    report = await mirror(serve, data, replace(QUICK, since_last_run=True))
+    assert report.ok
+    assert set(rules_of(serve, data).values()) == {None}
+    again = {one for one, (_, why) in actions(report).items() if why == "audit"}
+    assert again == converted - {changed}
+    for task_id in converted:
+        assert b'xtl="0' in (data / f"task{task_id}" / "annotations.xml").read_bytes()
+
+
+@pytest.mark.usefixtures("newer_cvat")
+async def test_a_rule_with_a_difference_is_not_used_again(serve: Serving, data: Path) -> None:
+    await mirror(serve, data)
+    assert json.loads(note(data).read_bytes())["found"]
+    for _ in range(2):
+        serve.server.edit_task(1)
+        serve.server.edit_task(2)
+        before = len(serve.server.calls)
+        report = await mirror(serve, data)
+        assert len(serve.calls(*POST, since=before)) == 2
+        assert serve.calls("GET", "/annotations", since=before) == []
+        (warning,) = report.warnings
+        assert warning.startswith("nothing is converted with the rule 'asynccvat 0.1.0 for CVAT")
+    assert json.loads(note(data).read_bytes())["rules"] == []
+
+
+async def test_a_run_continues_what_a_killed_one_left_to_export_again(
+    serve: Serving, data: Path
+) -> None:
+    await mirror(serve, data)
+    rules = rules_of(serve, data)
+    left = {task_id for task_id, rule in rules.items() if rule is not None}
+    found = {rule: "task 1, a.xml: line 2" for rule in rules.values() if rule is not None}
+    note(data).write_text(json.dumps({"version": 1, "found": found, "rules": list(found)}))
+    (data / f"task{min(left)}" / "annotations.xml").write_bytes(b"edited")
+    report = await mirror(serve, data)
+    assert report.ok
+    assert {one for one, (_, why) in actions(report).items() if why == "audit"} == left
+    assert set(rules_of(serve, data).values()) == {None}
+    assert b"edited" in kept(data).values()
+
+
+async def test_a_task_that_is_gone_is_not_exported_again(serve: Serving, data: Path) -> None:
+    await mirror(serve, data)
+    rules = rules_of(serve, data)
+    found = {rule: "task 1, a.xml: line 2" for rule in rules.values() if rule is not None}
+    note(data).write_text(json.dumps({"version": 1, "found": found, "rules": list(found)}))
+    gone = min(one for one, rule in rules.items() if rule is not None)
+    serve.server.delete_task(gone)
+    report = await mirror(serve, data)
+    assert report.ok
+    assert (data / f"task{gone}").exists()
+
+
+async def test_a_task_that_changes_during_its_audit_is_no_difference(
+    serve: Serving, data: Path, log: Log
+) -> None:
+    log.on(ExportRequested, lambda event: serve.server.edit_task(event.task_id))
+    serve.server.pause_exports()
+    log.on(ExportRequested, lambda _: serve.server.release_exports())
+    report = await mirror(serve, data, on_event=log)
+    assert report.ok
+    assert not note(data).exists()
+    (warning,) = report.warnings
+    assert warning.startswith("no conversion was audited: task ")
+
+
+async def test_a_damaged_note_stops_the_run(serve: Serving, data: Path) -> None:
+    await mirror(serve, data)
+    note(data).write_text("{")
+    with pytest.raises(ac.StoreError, match="distrusted-rules"):
+        await mirror(serve, data)
+
+
+async def test_a_repair_exports(serve: Serving, data: Path) -> None:
+    await mirror(serve, data)
+    task_id = min(one for one, rule in rules_of(serve, data).items() if rule is not None)
+    (data / f"task{task_id}" / "annotations.xml").unlink()
+    before = len(serve.server.calls)
+    await ac.verify(data, repair=True, client=serve.client)
+    assert len(serve.calls(*POST, since=before)) == 1
+    assert rules_of(serve, data)[task_id] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "wrong"),
+    [
+        ({"images": True}, {}, "--images"),
+        ({}, {"keep_archive": True}, "--keep-archive"),
+        ({}, {"target": "jobs"}, "--as jobs"),
+        ({"spec": "YOLO 1.1"}, {}, "--format 'YOLO 1.1'"),
+        ({"spec": "json"}, {}, "--format 'CVAT JSON'"),
+    ],
+)
+async def test_what_only_exports_have_is_refused(
+    serve: Serving, data: Path, given: Any, more: Any, wrong: str
+) -> None:
+    with pytest.raises(ac.ConfigError) as refused:
+        await mirror(serve, data, replace(WITHOUT, **more), **given)
+    assert str(refused.value).startswith(f"cannot mirror with {wrong} and --without-exports: ")
+    assert str(refused.value).endswith("Add --with-exports.")
