@@ -8,12 +8,15 @@ exports follow the same order.
 from __future__ import annotations
 
 import hashlib
+import io
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+
+from asynccvat.core.annotations.entries import entries_of, fields_of, is_object
 
 ANNOTATIONS = "annotations.json"
 """What `GET /api/tasks/{id}/annotations` says."""
@@ -63,7 +66,29 @@ def json_file(raw: bytes) -> bytes:
     Raises:
         UNREADABLE: It is no JSON.
     """
-    return json_text(msgspec.json.decode(raw))
+    fields = fields_of(raw)
+    if not fields:
+        return json_text(msgspec.json.decode(raw))
+    file = io.BytesIO()
+    before = b"{\n"
+    for key in sorted(fields):
+        file.write(before + _encoder.encode(key) + b": ")
+        _write_value(file, fields.pop(key))
+        before = b",\n"
+    file.write(b"\n}\n")
+    return file.getvalue()
+
+
+def _write_value(file: io.BytesIO, raw: msgspec.Raw) -> None:
+    entries = entries_of(raw) or []
+    if not any(map(is_object, entries)):
+        file.write(_encoder.encode(msgspec.json.decode(raw)))
+        return
+    before = b"[\n"
+    for entry in entries:
+        file.write(before + _encoder.encode(msgspec.json.decode(entry)))
+        before = b",\n"
+    file.write(b"\n]")
 
 
 def _entry(value: Any) -> bytes:

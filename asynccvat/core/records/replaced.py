@@ -7,14 +7,17 @@ gives new ids to annotations that are put back. `store.replaced` reads and write
 from __future__ import annotations
 
 import hashlib
+import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
+from asynccvat.core.annotations.entries import entries_of, fields_of, is_object
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.errors import StoreError
 
@@ -29,6 +32,7 @@ _TICK = timedelta(microseconds=1)
 _KINDS = ("tags", "shapes", "tracks")
 # Bytes of a document without annotations, and some more.
 _FRAME = 64
+_NULL = msgspec.Raw(b"null")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,9 @@ def to_put_back(raw: bytes) -> bytes:
     Raises:
         StoreError: It is no JSON.
     """
-    return msgspec.json.encode(_without_ids(_decoded(raw)))
+    content = io.BytesIO()
+    _write_without_ids(raw, content.write)
+    return content.getvalue()
 
 
 def in_pieces(content: bytes, most: int) -> tuple[bytes, ...]:
@@ -101,17 +107,18 @@ def in_pieces(content: bytes, most: int) -> tuple[bytes, ...]:
     Raises:
         StoreError: It is no JSON.
     """
-    document = _decoded(content)
+    with _explained():
+        document = fields_of(content) or {}
     pieces: list[dict[str, list[msgspec.Raw]]] = [{}]
     length = _FRAME
     for kind in _KINDS:
-        for item in document.get(kind) or ():
-            encoded = msgspec.json.encode(item)
-            if length + len(encoded) > most and length > _FRAME:
+        for item in entries_of(document.get(kind, _NULL)) or ():
+            size = len(memoryview(item))
+            if length + size > most and length > _FRAME:
                 pieces.append({})
                 length = _FRAME
-            pieces[-1].setdefault(kind, []).append(msgspec.Raw(encoded))
-            length += len(encoded) + 1
+            pieces[-1].setdefault(kind, []).append(item)
+            length += size + 1
     empty: dict[str, list[msgspec.Raw]] = {kind: [] for kind in _KINDS}
     return tuple(msgspec.json.encode({"version": 0} | empty | piece) for piece in pieces)
 
@@ -122,13 +129,58 @@ def content_digest(raw: bytes) -> str:
     Raises:
         StoreError: It is no JSON.
     """
-    content = _sorted(_without_ids(_decoded(raw)))
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+    digest = hashlib.sha256()
+    _write_without_ids(raw, digest.update, canonical=True)
+    return digest.hexdigest()
 
 
-def _decoded(raw: bytes) -> Any:
+def _write_without_ids(
+    raw: bytes, write: Callable[[bytes], object], *, canonical: bool = False
+) -> None:
+    """Write JSON without ids. `canonical` sorts keys and annotations.
+
+    Raises:
+        StoreError: It is no JSON.
+    """
+
+    def encoded(value: Any) -> bytes:
+        content = _without_ids(value)
+        if canonical:
+            return msgspec.json.encode(_sorted(content), order="sorted")
+        return msgspec.json.encode(content)
+
+    with _explained():
+        fields = fields_of(raw)
+        if fields is None:
+            write(encoded(msgspec.json.decode(raw)))
+            return
+        fields.pop("id", None)
+        before = b"{"
+        for key in sorted(fields) if canonical else tuple(fields):
+            write(before + msgspec.json.encode(key) + b":")
+            value = fields.pop(key)
+            entries = entries_of(value)
+            if entries and is_object(entries[0]):
+                items = (encoded(msgspec.json.decode(entry)) for entry in entries)
+                _write_list(sorted(items) if canonical else items, write)
+            else:
+                write(encoded(msgspec.json.decode(value)))
+            before = b","
+        write(b"}" if before == b"," else b"{}")
+
+
+def _write_list(items: Iterable[bytes], write: Callable[[bytes], object]) -> None:
+    before = b"["
+    for item in items:
+        write(before + item)
+        before = b","
+    write(b"]")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
     try:
-        return msgspec.json.decode(raw)
+        yield
     except UNREADABLE as error:
         raise StoreError(f"damaged annotations: {error}") from error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asynccvat.core.annotations.counts import read_task_annotations
 from asynccvat.core.annotations.json_files import (
     NO_JOBS,
     annotations_of_job,
@@ -43,6 +46,31 @@ def test_the_order_of_keys_in_an_answer_does_not_matter(value: dict[str, Any], r
     assert json_text({key: value[key] for key in keys}) == json_text(value)
 
 
+@given(_VALUES, st.sampled_from([None, 2]))
+def test_a_file_does_not_depend_on_how_the_answer_is_written(
+    value: Any, indent: int | None
+) -> None:
+    answer = json.dumps(value, indent=indent).encode()
+    assert json_file(answer) == json_text(msgspec.json.decode(answer))
+
+
+def test_a_file_and_its_counts_need_little_room_beside_the_answer() -> None:
+    box = {"id": 1, "frame": 0, "points": [1.5, 2.25], "attributes": [{"spec_id": 1, "value": "a"}]}
+    answer = msgspec.json.encode({"version": 0, "shapes": [box] * 20_000, "tracks": []})
+    tracemalloc.start()
+    try:
+        json_file(answer)
+        _, file_peak = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        read_task_annotations(1, answer)
+        _, counts_peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The file itself, and a reference for each annotation.
+    assert file_peak < 3.5 * len(answer)
+    assert counts_peak < 1.5 * len(answer)
+
+
 def test_each_annotation_has_a_line_of_its_own() -> None:
     one, two = {"id": 2, "frame": 0}, {"frame": 1, "id": 1}
     text = json_file(msgspec.json.encode({"version": 0, "shapes": [one, two], "tags": []}))
@@ -60,9 +88,12 @@ def test_an_empty_object_is_a_file_of_one_line() -> None:
     assert json_text({}) == b"{}\n"
 
 
-def test_what_is_no_json_is_refused() -> None:
+@pytest.mark.parametrize(
+    "answer", [b'{"shapes": [', b"{", b"", b'{"shapes": [{"a": "\xff"}]}', b'{"shapes": [{}}]}']
+)
+def test_what_is_no_json_is_refused(answer: bytes) -> None:
     with pytest.raises(UNREADABLE):
-        json_file(b'{"shapes": [')
+        json_file(answer)
 
 
 def test_jobs_are_sorted_by_their_ids_within_their_tasks() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +96,44 @@ def test_a_digest_ignores_ids_and_order_and_sees_everything_else() -> None:
     assert content_digest(document(BOX)) != digest
     assert content_digest(document(BOX, {**other, "points": [2.0, 1.0, 3.5, 4.0]})) != digest
     assert content_digest(document(BOX, {**other, "attributes": []})) != digest
+
+
+def test_a_digest_is_that_of_earlier_versions() -> None:
+    content = {"version": 0, "shapes": [BOX, {**BOX, "frame": 1}], "tracks": [TRACK], "id": 3}
+    plain = json.dumps(
+        {
+            "shapes": [_without_ids({**BOX, "frame": frame}) for frame in (0, 1)],
+            "tracks": [_without_ids(TRACK)],
+            "version": 0,
+        },
+        separators=(",", ":"),
+        sort_keys=True,
+    ).replace(".0", "")
+    assert content_digest(json.dumps(content).encode()) == sha256(plain.encode()).hexdigest()
+
+
+def _without_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_ids(one) for key, one in value.items() if key != "id"}
+    return [_without_ids(one) for one in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("content", [b"[1, 2.0]", b'"a"', b"{}", b'{"id": 1}', b'{"a": null}'])
+def test_other_json_is_taken_as_it_is(content: bytes) -> None:
+    assert json.loads(to_put_back(content)) == _without_ids(json.loads(content))
+    assert content_digest(content) == content_digest(to_put_back(content))
+
+
+@pytest.mark.parametrize("read", [content_digest, to_put_back, lambda raw: in_pieces(raw, 1 << 20)])
+def test_many_annotations_need_little_room_beside_their_json(read: Callable[[bytes], Any]) -> None:
+    content = document(*[BOX] * 20_000)
+    tracemalloc.start()
+    try:
+        read(content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(content)
 
 
 def test_recorded_annotations_keep_their_digest_when_they_are_put_back(shared: Path) -> None:
