@@ -76,6 +76,8 @@ class Audits:
         fetches = plan_.of(Fetch)
         if not self._settled.options.without_exports or not fetches:
             return None
+        if self._distrusted.pending:
+            return None  # a difference of an earlier run comes first
         rule = conversion_rule(internals(self._client).version)
         if (found := self._distrusted.found.get(rule)) is not None:
             self._warn(
@@ -126,27 +128,29 @@ class Audits:
         conversions = self._conversions
         if conversions is not None:
             self._tell(conversions)
-        if not self._distrusted.rules:
+        if not self._distrusted.pending:
             return None
-        heads = await self._store.receipts()
-        made = {task_id: head for task_id, head in heads.items() if head.rule is not None}
-        if conversions is not None and conversions.difference is not None:
-            # An earlier server's export was compared with a few conversions only.
-            rules = {head.rule for head in made.values() if head.rule is not None}
-            self._distrusted = self._distrusted.with_rules(*rules)
-            await self._store.distrusted.write(self._distrusted)
-        wrong = {one: head for one, head in made.items() if head.rule in self._distrusted.rules}
-        if not wrong:
-            await self._store.distrusted.write(self._distrusted.without_rules())
-            return None
-        self._warn(
-            f"{_tasks(wrong)} converted before the difference was found: they are exported again."
-        )
+        return await self._export_again(plan_, fetch)
+
+    async def _export_again(self, plan_: Plan, fetch: FetchAgain) -> AsyncCvatError | None:
+        """Export all tasks that were converted, by whatever rule: few of them were audited."""
+        wrong = await self._converted()
         tasks = {task.id: task for task in plan_.listing.tasks if task.id in wrong}
         if rest := sorted(wrong.keys() - tasks.keys()):
             listing = await self._client.tasks(Selection(task_ids=tuple(rest)))
             tasks |= {task.id: task for task in listing.tasks}
-        return await fetch(_orders(tasks, wrong))
+        if tasks:
+            self._warn(f"{_tasks(tasks)} converted before, and had to be exported again.")
+            if (stopped_by := await fetch(_orders(tasks, wrong))) is not None:
+                return stopped_by
+            if tasks.keys() & (await self._converted()).keys():
+                return None  # the next run tries again what failed
+        await self._store.distrusted.write(self._distrusted.settled())
+        return None
+
+    async def _converted(self) -> dict[int, ReceiptHead]:
+        heads = await self._store.receipts()
+        return {task_id: head for task_id, head in heads.items() if head.rule is not None}
 
     def _tell(self, conversions: Conversions) -> None:
         """Warn of tasks that were exported, and of audits that found something or nothing."""

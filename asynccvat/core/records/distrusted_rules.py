@@ -1,7 +1,7 @@
 """Rules of conversion that an audit found wrong, and where: `distrusted-rules.json`.
 
-`core.convert.audits` names the rules. A task whose receipt has one of these is exported again.
-`store.distrusted_rules` reads and writes the file.
+`core.convert.audits` names the rules. After a difference, all tasks are exported again whose
+receipts say that they were converted. `store.distrusted_rules` reads and writes the file.
 """
 
 from __future__ import annotations
@@ -20,29 +20,21 @@ class DistrustedRules(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         version: Version of the format.
         found: Where a conversion was found to differ from the export, by the rule of that run.
-        rules: All rules whose tasks are to be exported again, also those of earlier runs. Empty
-            once no receipt has one of them.
+        pending: Whether tasks that were converted may still have to be exported again: by
+            whatever rule, as an earlier run audited only a few.
     """
 
     version: int = DISTRUSTED_VERSION
     found: dict[str, str] = {}
-    rules: tuple[str, ...] = ()
+    pending: bool = False
 
     def with_difference(self, rule: str, where: str) -> DistrustedRules:
         """Add a difference that was found in tasks of a rule."""
-        return DistrustedRules(found={rule: where, **self.found}, rules=_sorted(self.rules, rule))
+        return DistrustedRules(found={rule: where, **self.found}, pending=True)
 
-    def with_rules(self, *rules: str) -> DistrustedRules:
-        """Add rules of earlier runs."""
-        return DistrustedRules(found=self.found, rules=_sorted(self.rules, *rules))
-
-    def without_rules(self) -> DistrustedRules:
+    def settled(self) -> DistrustedRules:
         """Return this after all tasks were exported again. What was found stays."""
         return DistrustedRules(found=self.found)
-
-
-def _sorted(known: tuple[str, ...], *more: str) -> tuple[str, ...]:
-    return tuple(sorted({*known, *more}))
 
 
 def encode_distrusted(rules: DistrustedRules) -> bytes:
@@ -66,7 +58,7 @@ def decode_distrusted(content: bytes | None) -> DistrustedRules:
     except UNREADABLE as error:
         raise StoreError(
             f"cannot read distrusted-rules.json: {error}. Remove the file, and run again with "
-            "--force and without --without-exports, as conversions here may be wrong."
+            "--force --with-exports, as conversions here may be wrong."
         ) from error
     if found.version > DISTRUSTED_VERSION:
         raise StoreError(

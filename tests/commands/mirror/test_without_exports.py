@@ -23,6 +23,7 @@ from engine_serving import (
 import asynccvat as ac
 from asynccvat.core.convert.comparable import comparable_xml
 from asynccvat.events import ExportRequested
+from asynccvat.simulator import Fault
 from asynccvat.simulator.formats import cvat_xml_writer
 from asynccvat.transfer import converted_source
 
@@ -125,16 +126,15 @@ async def test_a_destination_remembers_it_until_told_otherwise(serve: Serving, d
     assert "without exports" not in (await ac.plan_mirror(serve.client, data)).description
 
 
-async def test_coco_is_made_without_exports(data: Path, tmp_path: Path) -> None:
-    async with serving(6, boxes_per_frame=0) as serve:
-        for task_id in serve.server.tasks:
-            await serve.annotate(task_id, shapes=[serve.box(task_id)])
-        report = await mirror(serve, data, spec="coco")
-        assert report.warnings == ()
-        assert len(serve.calls(*POST)) == 1
-        await mirror(serve, tmp_path / "exported", QUICK, "coco")
-        for path, content in files(tmp_path / "exported").items():
-            assert json.loads(files(data)[path]) == json.loads(content)
+async def test_coco_is_made_without_exports(serve: Serving, data: Path, tmp_path: Path) -> None:
+    report = await mirror(serve, data, spec="coco")
+    assert report.warnings == ()
+    assert len(serve.calls(*POST)) == 1
+    await mirror(serve, tmp_path / "exported", QUICK, "coco")
+    made, exported = files(data), files(tmp_path / "exported")
+    assert made.keys() == exported.keys()
+    for path, content in exported.items():
+        assert json.loads(made[path]) == json.loads(content)
 
 
 async def test_what_cannot_be_converted_exactly_is_exported_counted_and_named(
@@ -217,7 +217,7 @@ async def test_a_rule_with_a_difference_is_not_used_again(serve: Serving, data: 
         assert serve.calls("GET", "/annotations", since=before) == []
         (warning,) = report.warnings
         assert warning.startswith("nothing is converted with the rule 'asynccvat 0.1.0 for CVAT")
-    assert json.loads(note(data).read_bytes())["rules"] == []
+    assert json.loads(note(data).read_bytes())["pending"] is False
 
 
 async def test_a_run_continues_what_a_killed_one_left_to_export_again(
@@ -227,7 +227,7 @@ async def test_a_run_continues_what_a_killed_one_left_to_export_again(
     rules = rules_of(serve, data)
     left = {task_id for task_id, rule in rules.items() if rule is not None}
     found = {rule: "task 1, a.xml: line 2" for rule in rules.values() if rule is not None}
-    note(data).write_text(json.dumps({"version": 1, "found": found, "rules": list(found)}))
+    note(data).write_text(json.dumps({"version": 1, "found": found, "pending": True}))
     (data / f"task{min(left)}" / "annotations.xml").write_bytes(b"edited")
     report = await mirror(serve, data)
     assert report.ok
@@ -236,11 +236,45 @@ async def test_a_run_continues_what_a_killed_one_left_to_export_again(
     assert b"edited" in kept(data).values()
 
 
+async def test_after_an_upgrade_the_rest_is_exported_before_anything_is_converted(
+    serve: Serving, data: Path
+) -> None:
+    await mirror(serve, data)
+    left = {task_id for task_id, rule in rules_of(serve, data).items() if rule is not None}
+    found = {"asynccvat 0.0.9 for CVAT 2.64.0": "task 1, a.xml: line 2"}
+    note(data).write_text(json.dumps({"version": 1, "found": found, "pending": True}))
+    for _ in range(2):
+        serve.server.edit_task(1)
+        serve.server.edit_task(2)
+        report = await mirror(serve, data)
+        assert report.ok
+    assert len(left) == 5
+    rules = rules_of(serve, data)
+    assert {one for one, rule in rules.items() if rule is not None} < {1, 2}
+    assert len({rules[1], rules[2]}) == 2
+
+
+async def test_what_fails_to_be_exported_again_is_left_to_the_next_run(
+    serve: Serving, data: Path
+) -> None:
+    await mirror(serve, data)
+    left = sorted(one for one, rule in rules_of(serve, data).items() if rule is not None)
+    note(data).write_text(json.dumps({"version": 1, "found": {"old": "x"}, "pending": True}))
+    serve.server.faults.add(Fault(export="fail", task_id=left[0], message="no", times=None))
+    report = await mirror(serve, data)
+    assert [one.task_id for one in report.failures] == [left[0]]
+    assert (data / f"task{left[0]}" / "annotations.xml").exists()
+    serve.server.faults.clear()
+    report = await mirror(serve, data)
+    assert {one for one, (_, why) in actions(report).items() if why == "audit"} == {left[0]}
+    assert json.loads(note(data).read_bytes())["pending"] is False
+
+
 async def test_a_task_that_is_gone_is_not_exported_again(serve: Serving, data: Path) -> None:
     await mirror(serve, data)
     rules = rules_of(serve, data)
     found = {rule: "task 1, a.xml: line 2" for rule in rules.values() if rule is not None}
-    note(data).write_text(json.dumps({"version": 1, "found": found, "rules": list(found)}))
+    note(data).write_text(json.dumps({"version": 1, "found": found, "pending": True}))
     gone = min(one for one, rule in rules.items() if rule is not None)
     serve.server.delete_task(gone)
     report = await mirror(serve, data)

@@ -17,8 +17,8 @@ def test_nothing_is_distrusted_without_a_note() -> None:
 
 
 def test_a_note_is_read_as_it_was_written() -> None:
-    rules = DistrustedRules().with_difference("new", "task 1, a.xml: line 2").with_rules("old")
-    assert rules.rules == ("new", "old")
+    rules = DistrustedRules().with_difference("new", "task 1, a.xml: line 2")
+    assert rules.pending
     assert decode_distrusted(encode_distrusted(rules)) == rules
 
 
@@ -28,11 +28,11 @@ def test_the_first_difference_of_a_rule_stays() -> None:
 
 
 def test_what_was_found_stays_after_the_tasks_are_exported_again() -> None:
-    rules = DistrustedRules().with_difference("new", "first").without_rules()
-    assert (rules.found, rules.rules) == ({"new": "first"}, ())
+    rules = DistrustedRules().with_difference("new", "first").settled()
+    assert (rules.found, rules.pending) == ({"new": "first"}, False)
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"rules": 1}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"pending": 1}', b"\xff"])
 def test_a_damaged_note_is_refused(content: bytes) -> None:
     with pytest.raises(StoreError, match=r"cannot read distrusted-rules\.json: .* --force"):
         decode_distrusted(content)
