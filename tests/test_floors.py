@@ -51,6 +51,7 @@ Pure paths are values. An outcome holds its folder as a text, and hands it out a
 COMMANDS_MAY_USE = {
     ("export_to_cloud", "mirror"): "both list tasks, projects or jobs in the same way",
     ("verify", "mirror"): "a repair is a mirror of the damaged tasks",
+    ("upload", "inventory"): "a mirror's history says where earlier annotations are",
     ("convert", "inventory"): "a mirror is opened by what it says of itself",
     ("watch", "mirror"): "a round of a watch is a mirror",
     ("restore", "upload"): "annotations are put back by the code that undoes an upload",

@@ -23,13 +23,14 @@ async def plan_upload(
     task_ids: Sequence[int] | None = None,
     *,
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
+    at: str | None = None,
     options: UploadOptions | None = None,
 ) -> UploadPlan:
     """Plan what `upload` would do, with reasons. Nothing is changed, here or at the server.
 
     The arguments are those of `open_upload`, the errors those of `upload`.
     """
-    return await _uploads(client, source, task_ids, format, options).plan()
+    return await _uploads(client, source, task_ids, format, options, at=at).plan()
 
 
 def open_upload(
@@ -38,6 +39,7 @@ def open_upload(
     task_ids: Sequence[int] | None = None,
     *,
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
+    at: str | None = None,
     options: UploadOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> Run:
@@ -54,6 +56,8 @@ def open_upload(
             whose files were edited.
         format: The importer's name, or that of the exporter that wrote the files. By default the
             mirror's format, outside a mirror CVAT's own XML.
+        at: A day or a time of ISO 8601: the annotations that `task_ids` had then are put back, from
+            the history of a mirror of `CVAT JSON`. A day means its end, in UTC.
         options: Limits, guards and the mode.
         on_event: Receives each event, synchronously, in the loop's thread.
 
@@ -65,7 +69,7 @@ def open_upload(
         ConfigError: The arguments contradict each other.
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
-    work = _uploads(client, source, task_ids, format, options)
+    work = _uploads(client, source, task_ids, format, options, at=at)
     return Run(work.work, on_event)
 
 
@@ -75,6 +79,7 @@ async def upload(
     task_ids: Sequence[int] | None = None,
     *,
     format: str | None = None,  # noqa: A002 - CVAT's own word for it
+    at: str | None = None,
     options: UploadOptions | None = None,
     on_event: EventCallback | None = None,
 ) -> RunReport:
@@ -95,7 +100,7 @@ async def upload(
         TypeError: An argument has the wrong type, for example `options` of another verb.
     """
     async with open_upload(
-        client, source, task_ids, format=format, options=options, on_event=on_event
+        client, source, task_ids, format=format, at=at, options=options, on_event=on_event
     ) as run:
         return await run.wait()
 
@@ -164,6 +169,8 @@ def _uploads(
     task_ids: Sequence[int] | None,
     format_name: str | None,
     options: UploadOptions | None,
+    *,
+    at: str | None,
 ) -> UploadRun:
     check_client(client)
     files: Mapping[int, Path] | Path
@@ -171,4 +178,5 @@ def _uploads(
         files = {task_id: checked_path(path) for task_id, path in source.items()}
     else:
         files = checked_path(source)
-    return UploadRun(client, files, task_ids, format_name, checked_options(options, UploadOptions))
+    checked = checked_options(options, UploadOptions)
+    return UploadRun(client, files, task_ids, format_name, checked, at=at)

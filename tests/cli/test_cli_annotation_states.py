@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def _mirrored(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mirror as JSON in `raw` with two states of task 2; no server is needed any more."""
+def _mirrored(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A mirror as JSON in `raw` with two states of task 2; `CVAT_URL` does not name its server."""
     with serve_in_thread(SimulatorOptions(tasks=2, frames=2)) as server:
         monkeypatch.setenv("CVAT_URL", server.url)
         mirror = ("mirror", "raw", "--format", "json", "--history", "9999d", "--no-fsync", "-q")
@@ -29,6 +30,37 @@ def _mirrored(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         assert uploaded.code == 0
         assert shell(*mirror).code == 0
         monkeypatch.delenv("CVAT_URL")
+        yield
+
+
+def test_an_earlier_state_goes_back_to_its_task(shell: Shell) -> None:
+    server = json.loads(Path("raw/task2/task.json").read_bytes())["url"].partition("/api/")[0]
+    since = shell("log", "raw", "-t", "2", "--json").json["entries"][0]["since"]
+    given = ("upload", "--url", server, "--at", since, "-t", "2", "-i", "raw")
+    planned = shell(*given, "--dry-run")
+    assert planned.code == 0
+    assert ".asynccvat/history/2/" in planned.out
+    assert shell(*given).code == 0
+    assert shell("mirror", "raw", "--url", server, "--no-fsync", "-q").code == 0
+    entries = shell("log", "raw", "-t", "2", "--json").json["entries"]
+    counts = [one["annotations"] for one in entries]
+    assert counts == [counts[0], counts[0] - 1, counts[0]]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (("--all", "-i", "raw"), "Remove --all."),
+        (("--pair", "2=new.json"), "Remove --pair."),
+        (("-t", "2", "-i", "raw", "--undo"), "Remove --at."),
+    ],
+)
+def test_options_that_contradict_an_earlier_state_are_refused(
+    shell: Shell, given: tuple[str, ...], why: str
+) -> None:
+    ended = shell("upload", "--at", "2026-11-01", *given)
+    assert ended.code == 2
+    assert why in ended.err
 
 
 def test_a_log_is_a_table_of_states(shell: Shell) -> None:

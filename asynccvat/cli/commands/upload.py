@@ -89,6 +89,16 @@ def upload(
             "--backup-dir. With --pair, an older kept file.",
         ),
     ] = False,
+    at: Annotated[
+        str | None,
+        option(
+            "--at",
+            group=_WHAT,
+            metavar="DATE",
+            help="Put back what the tasks of -t had on a day like 2026-11-01, or at a time, from "
+            "the mirror of -i that has --format json and --history.",
+        ),
+    ] = None,
     options: UploadOptions,
     dry_run: Annotated[bool, dry_run_option("How it runs")] = False,
     results: ResultOptions,
@@ -108,6 +118,8 @@ def upload(
     asynccvat upload --pair 147=street.json --format "COCO 1.0" --backup-dir replaced/
 
     asynccvat upload --undo -t 147 -i data/
+
+    asynccvat upload --at 2026-11-01 -t 147 -i raw/
     """
     results.check(dry_run=dry_run)
     failed = None
@@ -123,6 +135,7 @@ def upload(
         _refuse_with_undo(
             {
                 "--all": all_,
+                "--at": at is not None,
                 "--format": format_,
                 "--no-backup": not options.backup,
                 "--mode": options.mode != UploadOptions().mode,
@@ -134,8 +147,13 @@ def upload(
         folder = _undo_folder(task_ids, pairs, in_dir, options)
         act, plan = _undoing(folder, pairs or task_ids, options)
     else:
+        if at is not None and (all_ or pairs):
+            raise typer.BadParameter(
+                f"it takes the tasks of -t from a mirror. Remove {'--all' if all_ else '--pair'}.",
+                param_hint="--at",
+            )
         source, tasks = _what(task_ids, in_dir, pairs, everything=all_)
-        act, plan = _uploading(source, tasks, format_, options)
+        act, plan = _uploading(source, tasks, format_, at, options)
     settings = shared.settings(in_dir)
     client = client_for(settings, retries=options.retries)
     if dry_run:
@@ -217,6 +235,7 @@ def _uploading(
     source: Mapping[int, Path] | Path,
     tasks: Sequence[int] | None,
     format_name: str | None,
+    at: str | None,
     options: UploadOptions,
 ) -> tuple[RunCall, Planning]:
     """Return the calls that carry an upload out, and that plan it."""
@@ -225,12 +244,12 @@ def _uploading(
         async with client:
             with waits.told():
                 return await asynccvat.plan_upload(
-                    client, source, tasks, format=format_name, options=options
+                    client, source, tasks, format=format_name, at=at, options=options
                 )
 
     return (
         lambda client, on_event: asynccvat.upload(
-            client, source, tasks, format=format_name, options=options, on_event=on_event
+            client, source, tasks, format=format_name, at=at, options=options, on_event=on_event
         ),
         plan,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -65,14 +65,21 @@ class TaskHistory:
         return file_of_version(self.dest, self.head, self.versions[place].name, name)
 
 
-async def read_history(store: MirrorStore, task_id: int) -> TaskHistory:
+async def read_history(
+    store: MirrorStore, task_id: int, heads: Mapping[int, ReceiptHead] | None = None
+) -> TaskHistory:
     """Return the states of a task's annotations in an open mirror.
+
+    Args:
+        store: The mirror.
+        task_id: The task.
+        heads: The mirror's receipts; None reads them.
 
     Raises:
         ConfigError: The mirror does not hold the task as JSON.
         StoreError: It cannot be read.
     """
-    head = (await store.receipts()).get(task_id)
+    head = (await store.receipts() if heads is None else heads).get(task_id)
     if head is None or head.format != CVAT_JSON or head.target is not TargetKind.TASK:
         raise ConfigError(
             f"{str(store.path)!r} does not hold task {task_id} as JSON. Name a mirror that has "

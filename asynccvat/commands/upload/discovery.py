@@ -10,14 +10,17 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
+from asynccvat.commands.inventory.task_history import read_history
 from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
 from asynccvat.core.annotations.importers import JSON_IMPORTER, importer_name
+from asynccvat.core.annotations.json_files import ANNOTATIONS
 from asynccvat.core.format_names import KNOWN_FORMATS, means_json
 from asynccvat.core.models import Format
 from asynccvat.core.options.upload import UploadOptions
@@ -40,10 +43,12 @@ class MirrorLocation:
     Attributes:
         store: The mirror, whose lock is held.
         prefix: The beginning of the files' paths, relative to the task's folder.
+        is_earlier: Whether they are an earlier state from the history. The receipt is not theirs.
     """
 
     store: MirrorStore
     prefix: str = ""
+    is_earlier: bool = False
 
     def records(self, records: Sequence[MemberRecord]) -> tuple[MemberRecord, ...]:
         """Return records of the files with their paths in the task's folder."""
@@ -64,6 +69,7 @@ class _WantedFile:
     mirrored: MirrorLocation | None = None
     replaced: ReplacedAnnotations | None = None
     members: tuple[MemberRecord, ...] | None = None
+    problem: AsyncCvatError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,8 @@ class Discovery:
         task_ids: Sequence[int] | None,
         format_name: str | None,
         options: UploadOptions,
+        *,
+        at: datetime | None = None,
     ) -> None:
         """Prepare to find files. The arguments are those of `UploadRun`."""
         self._client = client
@@ -125,6 +133,7 @@ class Discovery:
         self._task_ids = task_ids
         self._format = format_name
         self._options = options
+        self._at = at
 
     @asynccontextmanager
     async def discover(
@@ -154,6 +163,8 @@ class Discovery:
                     await self._pair(task_id, path, mirrors)
                     for task_id, path in self._source.items()
                 ]
+            elif self._at is not None:
+                wanted = await self._earlier(self._source, self._at, mirrors)
             else:
                 wanted = await self._in_folder(self._source, mirrors)
             mirrors.pass_warnings(warn)
@@ -202,6 +213,40 @@ class Discovery:
             head=head,
             mirrored=MirrorLocation(store, prefix),
         )
+
+    async def _earlier(
+        self, folder: Path, moment: datetime, mirrors: _Mirrors
+    ) -> list[_WantedFile]:
+        """Return the annotations that tasks of a mirror had at a moment."""
+        if not await in_thread(is_destination, folder):
+            raise ConfigError(
+                f"{str(folder)!r} is no mirror, so no earlier annotations are kept. Name the "
+                "folder of a mirror that has --format json and --history."
+            )
+        store, heads = await mirrors.open(folder)
+        named = required(self._task_ids or ())
+        wanted = []
+        for task_id in dict.fromkeys(self._task_ids or ()):
+            if task_id not in named and task_id not in heads:
+                continue
+            one = _WantedFile(
+                task_id,
+                folder,
+                CVAT_JSON,
+                named=True,
+                head=heads.get(task_id),
+                mirrored=MirrorLocation(store, is_earlier=True),
+                replaced=store.replaced,
+            )
+            try:
+                history = await read_history(store, task_id, heads)
+                path = history.file(history.at(moment), ANNOTATIONS)
+            except (ConfigError, StoreError) as error:
+                wanted.append(replace(one, problem=error))
+            else:
+                assert path is not None, "a state has annotations"
+                wanted.append(replace(one, path=path))
+        return wanted
 
     async def _in_folder(self, folder: Path, mirrors: _Mirrors) -> list[_WantedFile]:
         names = await in_thread(_folders_in, folder)
@@ -321,7 +366,7 @@ async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _Wa
     Raises:
         StoreError: The receipt cannot be read now, and may be whole.
     """
-    if wanted.mirrored is None:
+    if wanted.mirrored is None or wanted.mirrored.is_earlier:
         return wanted
     try:
         members = await wanted.mirrored.store.members(wanted.task_id)
@@ -364,6 +409,8 @@ def _inspect(wanted: _WantedFile, force: bool) -> FoundFile:
     )
     source = None
     try:
+        if wanted.problem is not None:
+            raise wanted.problem
         source = find_source(wanted.path, wanted.format, _originals(wanted.members or ()))
         candidate = replace(candidate, path=source.shown)
         if wanted.members is not None:

@@ -247,7 +247,7 @@ class TaskUploader:
         """Replace the annotations by a file of CVAT's own JSON, without an import."""
         task_id, client = order.step.task_id, self._client
         content = await in_thread(read_to_put, file.path, records[0])
-        if order.mirrored is None:
+        if order.mirrored is None or order.mirrored.is_earlier:
             content = await fitted(client, task_id, file.path, content)
         self._emit(UploadStarted(task_id, len(content)))
         async with self._slots:
@@ -292,7 +292,7 @@ class TaskUploader:
     async def _note_in_receipt(self, order: UploadOrder, imported: Imported) -> Imported:
         """Note an upload in the receipt. A failure of that becomes a warning."""
         mirrored = order.mirrored
-        if mirrored is None:
+        if mirrored is None or mirrored.is_earlier:
             return replace(imported, records=())
         records = mirrored.records(imported.records)
         try:

@@ -20,6 +20,8 @@ from asynccvat.commands.upload.dispatcher import UploadDispatcher, failed
 from asynccvat.commands.upload.json_put import holds_content
 from asynccvat.commands.upload.one_task import Imported, UploadOrder, replacement_of
 from asynccvat.commands.upload.replacement import is_left_by
+from asynccvat.core.annotations.states import read_moment
+from asynccvat.core.format_names import means_json
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options.upload import ImportMode, UploadOptions
 from asynccvat.core.outcomes import Action, TaskOutcome
@@ -52,6 +54,8 @@ class UploadRun:
         task_ids: Sequence[int] | None,
         format_name: str | None,
         options: UploadOptions,
+        *,
+        at: str | None = None,
     ) -> None:
         """Upload files into a client's tasks.
 
@@ -61,14 +65,22 @@ class UploadRun:
             task_ids: The tasks, with a folder of folders. None takes all that it holds.
             format_name: The importer's or the exporter's name. None takes the receipts'.
             options: The options.
+            at: Put back what the tasks had on this day or at this time; None takes the files that
+                are there now.
+
+        Raises:
+            ConfigError: The arguments contradict each other.
         """
+        if at is not None:
+            _check_earlier(source, task_ids, format_name, options)
         if task_ids is not None and isinstance(source, Mapping):
             raise ConfigError("the files name their tasks already. Give no task_ids as well.")
         # Check the ids as those of any selection.
         Selection(task_ids=list(source) if isinstance(source, Mapping) else task_ids)
         self._client = client
         self._options = options
-        self._discovery = Discovery(client, source, task_ids, format_name, options)
+        moment = None if at is None else read_moment(at)
+        self._discovery = Discovery(client, source, task_ids, format_name, options, at=moment)
 
     async def work(self, run: Run) -> None:
         """Upload, and write the run's report however it ends."""
@@ -195,6 +207,31 @@ class UploadRun:
             return replace(found, candidate=replace(candidate, problem=error))
         candidate = replace(candidate, importer=importer.name, dimension=importer.dimension)
         return replace(found, candidate=candidate)
+
+
+def _check_earlier(
+    source: Mapping[int, Path] | Path,
+    task_ids: Sequence[int] | None,
+    format_name: str | None,
+    options: UploadOptions,
+) -> None:
+    """Refuse what has no meaning where earlier annotations are put back.
+
+    Raises:
+        ConfigError: Something has none.
+    """
+    if isinstance(source, Mapping) or task_ids is None:
+        raise ConfigError(
+            "earlier annotations are those of a mirror's tasks. Name the mirror and its tasks."
+        )
+    if format_name is not None and not means_json(format_name):
+        raise ConfigError(
+            f"earlier annotations are kept as JSON, not as {format_name!r}. Leave out the format."
+        )
+    if options.mode == ImportMode.APPEND:
+        raise ConfigError(
+            "earlier annotations replace those of the task. Leave out the mode, which is to append."
+        )
 
 
 async def _note_dates(
