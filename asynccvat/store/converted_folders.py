@@ -2,6 +2,7 @@
 
 A task's files are written to a hidden folder first. Then one rename gives them their place, so that
 a folder is whole or absent. A folder that holds other files is only replaced if the caller says so.
+`scratch_folders` makes the hidden folder, and removes it even after a process was killed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from pathlib import Path
 from asynccvat.core.convert.files import ConvertedFile
 from asynccvat.core.paths import OWN_FOLDER, NameRules, safe_member_path, twice
 from asynccvat.errors import ConfigError
-from asynccvat.fs import disk_errors, files
+from asynccvat.fs import disk_errors, files, system_calls
+from asynccvat.store.scratch_folders import ScratchFolder, open_scratch_folder
 
 _STAGING_PREFIX = ".converting-"
 _BLOCK = 1 << 20
@@ -36,11 +37,12 @@ class StagedFolder:
 class ConvertedFolders:
     """The folders of converted tasks. All calls are synchronous, for worker threads."""
 
-    def __init__(self, out: Path, staging: Path) -> None:
+    def __init__(self, out: Path, staging: ScratchFolder) -> None:
         """Use `open_converted_folders` instead."""
         self._out = out
         self._staging = staging
         self._staged = 0
+        self._syncs_at_once = system_calls.can_sync_filesystem(staging.fd)
 
     def stage(self, folder: str, content: Iterator[ConvertedFile]) -> StagedFolder:
         """Write the files of a task to a hidden folder.
@@ -55,38 +57,45 @@ class ConvertedFolders:
             InexactConversionError: It is not known how CVAT exports the task.
         """
         self._staged += 1
-        tree = self._staging / str(self._staged)
+        tree = self._staging.path / str(self._staged)
         count = size = 0
-        with disk_errors.explained("write", tree):
+        with disk_errors.explained("write", self._out / folder):
             tree.mkdir()
-            for one in content:
-                path = tree / safe_member_path(one.path, NameRules())
-                path.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    file = path.open("xb")
-                except FileExistsError:
-                    raise twice(one.path) from None
-                with file:
-                    for chunk in one.chunks:
-                        size += file.write(chunk)
-                count += 1
+        for one in content:
+            path = tree / safe_member_path(one.path, NameRules())
+            with disk_errors.explained("write", self._out / folder / one.path):
+                size += self._write(path, one)
+            count += 1
         return StagedFolder(folder, tree, count, size)
+
+    def _write(self, path: Path, one: ConvertedFile) -> int:
+        """Write a file, and return its size."""
+        size = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("xb")
+        except FileExistsError:
+            raise twice(one.path) from None
+        with file:
+            for chunk in one.chunks:
+                size += file.write(chunk)
+            if not self._syncs_at_once:
+                file.flush()
+                files.fsync(file.fileno())
+        return size
 
     def drop(self) -> None:
         """Remove what was staged last and is no use."""
-        tree = self._staging / str(self._staged)
+        tree = self._staging.path / str(self._staged)
         with disk_errors.explained("remove", tree):
             if tree.exists():
                 shutil.rmtree(tree)
 
     def sync(self) -> None:
         """Wait until everything that was staged is on the disk."""
-        with disk_errors.explained("write", self._staging):
-            fd = files.open_directory(self._staging)
-            try:
-                files.sync_filesystem(fd)
-            finally:
-                os.close(fd)
+        if self._syncs_at_once:
+            with disk_errors.explained("write", self._out):
+                files.sync_filesystem(self._staging.fd)
 
     def publish(self, staged: StagedFolder, *, overwrite: bool) -> bool | None:
         """Give a staged folder its place.
@@ -100,6 +109,7 @@ class ConvertedFolders:
             are there and stay.
 
         Raises:
+            ConfigError: A mirror, or backups, would be replaced.
             StoreError: The disk refuses it.
         """
         place = self._out / staged.folder
@@ -112,10 +122,29 @@ class ConvertedFolders:
                 return False
             if not overwrite:
                 return None
-            before = staged.tree.with_name(f"{staged.tree.name}-before")
-            place.rename(before)
-            staged.tree.rename(place)
+            if _holds_mirror(place):
+                raise ConfigError(
+                    f"cannot replace {str(place)!r}: it holds a mirror, or backups. Name another "
+                    "folder with --out."
+                )
+            self._swap(staged.tree, place)
             return True
+
+    def _swap(self, tree: Path, place: Path) -> None:
+        """Exchange a staged tree and what has its place, in one step if the system can."""
+        fd = self._staging.fd
+        try:
+            files.exchange(tree.name, str(place.absolute()), dir_fd=fd, new_dir_fd=fd)
+        except OSError as error:
+            if not disk_errors.is_unsupported(error):
+                raise
+            before = tree.with_name(f"{tree.name}-before")
+            place.rename(before)
+            try:
+                tree.rename(place)
+            except OSError:
+                before.rename(place)
+                raise
 
 
 @contextlib.contextmanager
@@ -133,12 +162,13 @@ def open_converted_folders(out: Path) -> Iterator[ConvertedFolders]:
         )
     with disk_errors.explained("write", out):
         out.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=_STAGING_PREFIX, dir=out))
-    try:
+    with open_scratch_folder(out, _STAGING_PREFIX) as staging:
         yield ConvertedFolders(out, staging)
-    finally:
-        with disk_errors.explained("remove", staging):
-            shutil.rmtree(staging)
+
+
+def _holds_mirror(place: Path) -> bool:
+    """Whether a folder, or one below it, is a destination of mirrors or backups."""
+    return not place.is_symlink() and any(OWN_FOLDER in folders for _, folders, _ in os.walk(place))
 
 
 def _same(one: Path, other: Path) -> bool:

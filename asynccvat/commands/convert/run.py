@@ -17,6 +17,8 @@ from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
+    DiskFullError,
+    DriveError,
     InexactConversionError,
     StoreError,
     UnsafePathError,
@@ -31,6 +33,9 @@ from asynccvat.store.converted_folders import (
 # So much is written before it is synced and gets its place. A cancellation waits for it.
 _TASKS_AT_ONCE = 64
 _BYTES_AT_ONCE = 16 << 20
+
+# These stop all tasks. Any other error concerns one task, such as a name that the disk refuses.
+_OF_ALL_TASKS = (DiskFullError, DriveError)
 
 OnTask = Callable[[TaskConversion, int], object]
 """Called for each task with its conversion and the number of all tasks."""
@@ -106,16 +111,25 @@ class _Worker:
         try:
             source = read_task_json(read_json_files(self._dest, head.folder, TASK_FILES))
         except (InexactConversionError, StoreError) as error:
+            if isinstance(error, _OF_ALL_TASKS):
+                raise
             return _failed(head, error)
         name = wanted_format(source, self._to)
         try:
             return head, name, self._converted.stage(head.folder, convert_task(source, name))
-        except (InexactConversionError, UnsafePathError) as error:
+        except (InexactConversionError, UnsafePathError, StoreError) as error:
+            if isinstance(error, _OF_ALL_TASKS):
+                raise
             self._converted.drop()
             return _failed(head, error)
 
     def _publish(self, head: ReceiptHead, name: str, staged: StagedFolder) -> TaskConversion:
-        written = self._converted.publish(staged, overwrite=self._overwrite)
+        try:
+            written = self._converted.publish(staged, overwrite=self._overwrite)
+        except (ConfigError, StoreError) as error:
+            if isinstance(error, _OF_ALL_TASKS):
+                raise
+            return _failed(head, error)
         if written is None:
             return _failed(head, "its folder holds other files. Give --overwrite to replace them.")
         return TaskConversion(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 from engine_serving import QUICK, Serving, serving
 
@@ -15,7 +18,7 @@ import asynccvat as ac
 from asynccvat import errors
 from asynccvat.commands.convert import run
 from asynccvat.core.convert.comparable import comparable_xml
-from asynccvat.fs import files
+from asynccvat.fs import files, system_calls
 from asynccvat.models import ConversionReport, TaskConversion
 
 pytestmark = pytest.mark.anyio
@@ -216,3 +219,153 @@ async def test_a_report_is_json(data: Path, tmp_path: Path) -> None:
     assert failed["why"]
     size = sum(map(len, tree(tmp_path / "out" / "task2").values()))
     assert (converted["folder"], converted["bytes"], converted["files"]) == ("task2", size, 1)
+
+
+def rename_image(data: Path, task: int, name: str) -> None:
+    path = data / f"task{task}" / "frames.json"
+    media = json.loads(path.read_bytes())
+    media["frames"][0]["name"] = name
+    path.write_text(json.dumps(media))
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_name_that_the_disk_cannot_hold_fails_its_task_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    rename_image(data, 1, "n" * 252 + ".jpg")
+    rename_image(data, 2, "refused.jpg")
+    opened = Path.open
+
+    def refusing(path: Path, *args: Any, **kwargs: Any) -> Any:
+        """Open a file as a disk does that allows no such name."""
+        if path.name == "refused.txt":
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    report = await ac.convert(data, out, to="yolo")
+    assert states(report) == {1: "failed", 2: "failed", 3: "converted"}
+    too_long, refused = (one.why or "" for one in report.failed)
+    assert "255" in too_long
+    assert "task2/obj_train_data/refused.txt': Invalid argument" in refused
+    assert [path.name for path in out.iterdir()] == ["task3"]
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_place_that_cannot_be_read_fails_its_task_alone(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    renamed = Path.rename
+
+    def refusing(path: Path, target: Path) -> Path:
+        if target.name == "task2":
+            raise OSError(errno.EACCES, "Permission denied")
+        return renamed(path, target)
+
+    monkeypatch.setattr(Path, "rename", refusing)
+    report = await ac.convert(data, out, to="coco")
+    assert states(report) == {1: "converted", 2: "failed", 3: "converted"}
+    assert "Permission denied" in (report.failed[0].why or "")
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_drive_that_fails_stops_all_tasks(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_path: Path, _target: Path) -> Path:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(errors.DriveError):
+        await ac.convert(data, tmp_path / "out", to="coco")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_mirror_in_the_place_of_a_task_is_never_replaced(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    mirror = data.rename(out / "task1")
+    before = tree(mirror)
+    report = await ac.convert(mirror, out, to="coco", overwrite=True)
+    assert states(report) == {1: "failed", 2: "converted", 3: "converted"}
+    assert "it holds a mirror, or backups" in (report.failed[0].why or "")
+    assert tree(mirror) == before
+
+
+@pytest.mark.usefixtures("serve")
+async def test_without_an_exchange_of_names_a_folder_is_replaced_by_two_renames(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_names: str, **_folders: int) -> None:
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    out = tmp_path / "out"
+    await ac.convert(data, out, to="coco")
+    expected = tree(out)
+    path = out / "task2/annotations/instances_default.json"
+    path.write_text("mine")
+    monkeypatch.setattr(files, "exchange", unsupported)
+    renamed = Path.rename
+
+    def refusing(path: Path, target: Path) -> Path:
+        if path.name.isdecimal():
+            raise OSError(errno.EACCES, "Permission denied")
+        return renamed(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", refusing)
+        refused = await ac.convert(data, out, to="coco", overwrite=True)
+    assert states(refused)[2] == "failed"
+    assert path.read_text() == "mine"
+    replaced = await ac.convert(data, out, to="coco", overwrite=True)
+    assert states(replaced)[2] == "converted"
+    assert tree(out) == expected
+
+
+@pytest.mark.usefixtures("serve")
+async def test_each_file_is_synced_if_the_file_system_cannot_be_synced_at_once(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(system_calls, "can_sync_filesystem", lambda _fd: False)
+    monkeypatch.setattr(files, "fsync", synced.append)
+    monkeypatch.setattr(files, "sync_filesystem", None)
+    report = await ac.convert(data, tmp_path / "out", to="yolo")
+    assert len(synced) == sum(one.files for one in report.tasks) > 0
+
+
+_CONVERT_UNTIL_KILLED = """
+import sys
+from asynccvat.store.converted_folders import open_converted_folders
+from asynccvat.core.convert.files import small_file
+from pathlib import Path
+with open_converted_folders(Path(sys.argv[1])) as converted:
+    converted.stage("task1", iter([small_file("labels/a.txt", "half")]))
+    print("staged", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.usefixtures("serve")
+async def test_what_a_killed_process_left_is_removed_and_what_a_running_one_uses_is_not(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    mine = out / ".converting-notes"
+    mine.mkdir(parents=True)
+    command = [sys.executable, "-c", _CONVERT_UNTIL_KILLED, str(out)]
+    async with await anyio.open_process(command, stderr=None) as other:
+        assert other.stdout is not None
+        assert (await other.stdout.receive()).strip() == b"staged"
+        (left,) = (path for path in out.iterdir() if path != mine)
+        await ac.convert(data, out, to="coco", task_ids=[1])
+        assert (left / "1" / "labels" / "a.txt").read_text() == "half"
+        other.kill()
+    assert left.exists()
+    await ac.convert(data, out, to="coco")
+    assert sorted(path.name for path in out.iterdir()) == [mine.name, "task1", "task2", "task3"]
