@@ -217,7 +217,7 @@ def exporter_for(given: str, formats: Formats, *, origin: str) -> str:
     exporters = [item.name for item in formats.exporters if item.enabled]
     names = (CVAT, *exporters)
     # The importer's name means both flavours, too.
-    found = (CVAT,) if _is_importer_of_cvat(given) else meant_formats(given, names)
+    found = (CVAT,) if is_importer_of_cvat(given) else meant_formats(given, names)
     if len(found) != 1:
         raise format_problem(given, formats, origin=origin, several=bool(found))
     for name in ExportSpec(found[0]).exporters:
@@ -237,7 +237,8 @@ def format_problem(
     )
 
 
-def _is_importer_of_cvat(given: str) -> bool:
+def is_importer_of_cvat(given: str) -> bool:
+    """Whether a text is the name under which CVAT imports its XML: `CVAT 1.1`."""
     wanted, importer = _Name(given), _Name("CVAT 1.1")
     return (wanted.base, wanted.version) == (importer.base, importer.version)
 

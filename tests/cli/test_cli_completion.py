@@ -103,6 +103,9 @@ LINES = {
     "asynccvat mirror data --project-id ": ["1", "2"],
     "asynccvat mirror data --project-id 1,": ["1,1", "1,2"],
     "asynccvat list-tasks --profile l": ["lab"],
+    "asynccvat convert data --to cvat": ["cvat", "cvat-for-images", "cvat-for-video"],
+    "asynccvat convert data --to ultra": ["ultralytics"],
+    "asynccvat convert data --to v": ["voc"],
     "asynccvat help conn": ["connection"],
     "asynccvat help list-t": ["list-tasks"],
 }

@@ -65,5 +65,8 @@ def test_tasks_that_fail_alike_are_one_line(shell: Shell) -> None:
 def test_a_format_that_only_the_server_writes_is_refused(shell: Shell) -> None:
     ended = shell("convert", "raw", "--to", "mot", "--out", "mot")
     assert ended.code == 2
-    assert "cannot convert to 'mot': only the server writes it." in ended.err
+    assert ended.err.startswith(
+        "Error: cannot convert to 'mot': only the server writes 'MOT 1.1'. Export the tasks into "
+        'another folder with `asynccvat mirror --format "MOT 1.1"`, or choose one of cvat, '
+    )
     assert not Path("mot").exists()

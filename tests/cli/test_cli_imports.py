@@ -25,6 +25,7 @@ PUBLIC = {
 STARTS_THE_SIMULATOR = {"commands/demo.py", "commands/simulate.py"}
 
 EXCEPTIONS = {
+    "asynccvat.core.convert.formats": "the Tab key offers the formats that are converted here",
     "asynccvat.core.declarations": "the options are declared there, for run files, too",
     "asynccvat.core.format_names": "the Tab key offers formats in the words that runs understand",
     "asynccvat.core.quantities": "run files read sizes, durations and dates in the same way",

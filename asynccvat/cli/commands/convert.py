@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ import asynccvat
 from asynccvat.cli import output, parsing, signals
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import option
+from asynccvat.cli.completion.values import Offer, completing
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, number_of_bytes, printable
@@ -24,6 +26,19 @@ if TYPE_CHECKING:
 _SELECTION = "Selection"
 _BETWEEN_REMARKS = 5.0
 """Seconds between two lines of progress."""
+
+
+def _formats(context: Any, begun: str) -> Iterable[Offer]:
+    """Offer words for the formats, and for a word that begins none of them the exact names."""
+    del context
+    from asynccvat.core.convert.formats import (  # noqa: PLC0415 - the start-up stays light
+        convertible_names,
+    )
+
+    offered = convertible_names()
+    if not any(short.startswith(begun) for short in offered):
+        return [(name, "") for name in offered.values()]
+    return offered.items()
 
 
 @command
@@ -41,6 +56,7 @@ def convert(
             metavar="FORMAT",
             help="cvat (for images or for video, as each task's media need), coco, yolo, "
             "ultralytics, voc or datumaro; or the exporter's exact name.",
+            autocompletion=completing(_formats),
         ),
     ],
     out: Annotated[

@@ -16,7 +16,13 @@ from asynccvat.core.convert.files import ConvertedFile
 from asynccvat.core.convert.task_json import TaskJson
 from asynccvat.core.convert.voc import voc_files
 from asynccvat.core.convert.yolo import ultralytics_files, yolo_files
-from asynccvat.core.format_names import meant_formats
+from asynccvat.core.format_names import (
+    KNOWN_FORMATS,
+    is_importer_of_cvat,
+    means_json,
+    meant_formats,
+    short_names,
+)
 from asynccvat.core.specs import COCO, CVAT, CVAT_IMAGES, CVAT_VIDEO
 from asynccvat.errors import ConfigError
 
@@ -37,13 +43,16 @@ def _datumaro(source: TaskJson) -> Iterator[ConvertedFile]:
     yield ConvertedFile(f"annotations/{source.subset}.json", datumaro_json(source))
 
 
+_VOC: Final = "PASCAL VOC 1.1"
+_ULTRALYTICS: Final = "Ultralytics YOLO Detection 1.0"
+
 _WRITERS: Final[Mapping[str, Callable[[TaskJson], Iterator[ConvertedFile]]]] = {
     CVAT_IMAGES: _cvat_images,
     CVAT_VIDEO: _cvat_video,
     COCO: _coco,
     "Datumaro 1.0": _datumaro,
-    "PASCAL VOC 1.1": voc_files,
-    "Ultralytics YOLO Detection 1.0": ultralytics_files,
+    _VOC: voc_files,
+    _ULTRALYTICS: ultralytics_files,
     "YOLO 1.1": yolo_files,
 }
 
@@ -61,13 +70,40 @@ def find_format(given: str) -> str:
         ConfigError: None is meant, or several are.
     """
     names = (CVAT, *CONVERTED_FORMATS)
-    found = meant_formats(given, names)
+    # The importer's name means both flavours, too.
+    found = (CVAT,) if is_importer_of_cvat(given) else meant_formats(given, names)
     if len(found) != 1:
-        raise ConfigError(
-            f"cannot convert to {given!r}: only the server writes it. Export the tasks in that "
-            f"format, or choose one of {', '.join(names)}."
-        )
+        raise ConfigError(f"cannot convert to {given!r}: {_why_not(given)}")
     return found[0]
+
+
+def _why_not(given: str) -> str:
+    """Say why a text names no format of conversions, and what to do."""
+    choice = f"one of {', '.join(convertible_names())}"
+    if means_json(given):
+        return f"the mirror holds that already. Choose {choice}."
+    exported = meant_formats(given, KNOWN_FORMATS)
+    if len(exported) == 1:
+        return (
+            f"only the server writes {exported[0]!r}. Export the tasks into another folder with "
+            f'`asynccvat mirror --format "{exported[0]}"`, or choose {choice}.'
+        )
+    if exported:
+        *first, last = map(repr, exported)
+        return (
+            f"only the server writes {', '.join(first)} and {last}. Export the tasks into another "
+            f"folder with `asynccvat mirror --format` and one of them, or choose {choice}."
+        )
+    return f"there is no such format. Choose {choice}."
+
+
+def convertible_names() -> dict[str, str]:
+    """Return the exact name of each format by a word for it, such as `coco`."""
+    names = (CVAT, *CONVERTED_FORMATS)
+    words = {**short_names(names), "ultralytics": _ULTRALYTICS, "voc": _VOC}
+    # The first word for a format is the long one.
+    shortest = {name: word for word, name in words.items()}
+    return {shortest[name]: name for name in names}
 
 
 def wanted_format(source: TaskJson, name: str) -> str:

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from task_files import files_of
 
-from asynccvat.core.convert.formats import convert_task, find_format, wanted_format
+from asynccvat.core.convert.formats import (
+    CONVERTED_FORMATS,
+    convert_task,
+    convertible_names,
+    find_format,
+    wanted_format,
+)
 from asynccvat.core.convert.task_json import read_task_json
 from asynccvat.errors import ConfigError, InexactConversionError
 
@@ -124,14 +130,41 @@ def test_a_missing_file_is_named(name: str) -> None:
         read_task_json(files)
 
 
-def test_a_format_that_only_the_server_writes_is_named_with_those_that_can_be_converted() -> None:
-    with pytest.raises(ConfigError, match=r"'MOT 1.1'.*CVAT for images 1.1"):
-        find_format("MOT 1.1")
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("MOT 1.1", r"only the server writes 'MOT 1.1'. Export .* --format \"MOT 1.1\"`"),
+        ("yolo-seg", "only the server writes 'Ultralytics YOLO Segmentation 1.0'"),
+        (
+            "icdar",
+            "only the server writes 'ICDAR Localization 1.0', .* and 'ICDAR Segmentation 1.0'",
+        ),
+        ("json", "the mirror holds that already"),
+        ("cocoa", "there is no such format"),
+    ],
+)
+def test_a_format_that_cannot_be_made_is_refused_with_what_to_do(given: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot convert to '{given}': {why}") as caught:
+        find_format(given)
+    assert "hoose one of cvat, cvat-for-images, cvat-for-video, coco, " in str(caught.value)
+
+
+def test_each_format_has_a_word_of_its_own_that_finds_it() -> None:
+    words = convertible_names()
+    assert set(words.values()) == {"CVAT", *CONVERTED_FORMATS}
+    assert {word: find_format(word) for word in words} == words
 
 
 @pytest.mark.parametrize(
     ("given", "name"),
-    [("coco", COCO), ("cvat", "CVAT"), ("voc", "PASCAL VOC 1.1"), ("yolo", "YOLO 1.1")],
+    [
+        ("coco", COCO),
+        ("cvat", "CVAT"),
+        ("CVAT 1.1", "CVAT"),
+        ("voc", "PASCAL VOC 1.1"),
+        ("yolo", "YOLO 1.1"),
+        ("yolov8", "Ultralytics YOLO Detection 1.0"),
+    ],
 )
 def test_a_format_may_be_named_in_short(given: str, name: str) -> None:
     assert find_format(given) == name
