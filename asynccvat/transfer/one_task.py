@@ -15,6 +15,7 @@ import anyio
 
 from asynccvat.archives import StagedArchive
 from asynccvat.core.outcomes import Action, TaskOutcome
+from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import ArchiveError, AsyncCvatError
 from asynccvat.events import Event, TransferFinished
 from asynccvat.store import StagingStore
@@ -104,7 +105,7 @@ class TaskFetcher:
             bytes=sum(member.size for member in read.members),
             transferred=read.transferred,
             seconds=clock() - began,
-            emptied=bool(emptied := _emptied(order, read)),
+            emptied=bool(emptied := _emptied(order, reading.spec, read)),
             warnings=(*committed.warnings, *emptied),
         )
 
@@ -120,16 +121,15 @@ async def _abandon(store: StagingStore[Any], staging: Any, why: BaseException) -
             why.add_note(str(error))
 
 
-def _emptied(order: FetchOrder, read: StagedArchive) -> tuple[str, ...]:
-    """Return a warning if an export holds nothing where the one before held something."""
+def _emptied(order: FetchOrder, spec: ExportSpec, read: StagedArchive) -> tuple[str, ...]:
+    """Return a warning if a task holds nothing where it held something before."""
     before = None if order.previous is None else order.previous.annotations
     if not before or read.annotations != 0:
         return ()
-    warning = (
-        f"the export holds no annotation, and the one before held {before:,}. If that is not "
-        "meant, look at it in CVAT."
-    )
-    return (warning,)
+    held = "the export holds no annotation, and the one before held"
+    if spec.is_json:
+        held = "it holds no annotation any more, and before it held"
+    return (f"{held} {before:,}. If that is not meant, look at it in CVAT.",)
 
 
 def _now() -> str:

@@ -20,7 +20,7 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.commands.inventory.task_history import read_history
 from asynccvat.commands.upload.local_files import AnnotationSource, find_source, is_edited
 from asynccvat.core.annotations.importers import JSON_IMPORTER, importer_name
-from asynccvat.core.annotations.json_files import ANNOTATIONS
+from asynccvat.core.annotations.json_files import ANNOTATIONS, is_own_annotations
 from asynccvat.core.format_names import KNOWN_FORMATS, means_json
 from asynccvat.core.models import Format
 from asynccvat.core.options.upload import UploadOptions
@@ -170,6 +170,8 @@ class Discovery:
             mirrors.pass_warnings(warn)
             wanted = await self._with_place_to_keep(wanted, stack, read_only=read_only)
             wanted = [await _with_members(one, warn) for one in wanted]
+            for warning in await in_thread(_edits_that_stay_here, wanted):
+                warn(warning)
             yield await in_thread(_inspect_all, wanted, self._options.force)
 
     async def _with_place_to_keep(
@@ -201,6 +203,8 @@ class Discovery:
         except ConfigError:
             return plain  # the mirror of another server, whose receipts this upload does not change
         plain = replace(plain, replaced=store.replaced)
+        if self._format is None:
+            plain = replace(plain, format=(await store.settings()).format or plain.format)
         head = heads.get(task_id)
         if head is None:
             return plain
@@ -391,6 +395,26 @@ async def _with_members(wanted: _WantedFile, warn: Callable[[str], None]) -> _Wa
             if member.path.startswith(prefix)
         ),
     )
+
+
+def _edits_that_stay_here(wanted: Iterable[_WantedFile]) -> list[str]:
+    """Return a warning for each edited file of a ground truth job or a consensus replica."""
+    return [
+        f"the edits of {str(one.path / member.path)!r} are not uploaded: annotations of ground "
+        "truth jobs and consensus replicas do not go back. Make these changes in CVAT."
+        for one in wanted
+        if one.format == CVAT_JSON
+        for member in one.members or ()
+        if is_own_annotations(member.path) and _differs(one.path / member.path, member)
+    ]
+
+
+def _differs(path: Path, member: MemberRecord) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False  # a file that is gone holds no edits
+    return (status.st_size, status.st_mtime_ns) != (member.size, member.mtime_ns)
 
 
 def _inspect_all(wanted: Sequence[_WantedFile], force: bool) -> list[FoundFile]:

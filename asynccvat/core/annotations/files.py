@@ -100,12 +100,8 @@ def choose_files(paths: Iterable[str], format_name: str, *, folder: str) -> Chos
     if zips:
         return ChosenFiles((zips[0],))
     if wanted:
-        names = ", ".join([*wanted, *([pattern] if pattern else [])])
-        raise _unusable(
-            folder,
-            f"it holds none of {names}, nor a zip, for {importer!r}",
-            "Name the file itself, or another format.",
-        )
+        names = [*wanted, *([pattern] if pattern else [])]
+        raise _none_of(names, importer, folder, has_json=ANNOTATIONS in present)
     packable = tuple(path for path in present if not is_media(path))
     if not packable:
         raise _unusable(
@@ -114,6 +110,20 @@ def choose_files(paths: Iterable[str], format_name: str, *, folder: str) -> Chos
             "Name the file itself, or another format.",
         )
     return ChosenFiles(packable, packed=True)
+
+
+def _none_of(
+    names: Sequence[str], importer: str, folder: str, *, has_json: bool
+) -> AnnotationFileError:
+    if has_json and importer != CVAT_JSON:
+        return _unusable(
+            folder, f"it holds CVAT's JSON, and nothing for {importer!r}", "Give --format json."
+        )
+    return _unusable(
+        folder,
+        f"it holds none of {', '.join(names)}, nor a zip, for {importer!r}",
+        "Name the file itself, or another format.",
+    )
 
 
 def _single_file(importer: str) -> tuple[tuple[str, ...], str | None]:

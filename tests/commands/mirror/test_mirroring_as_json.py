@@ -262,6 +262,18 @@ async def test_a_folder_that_was_edited_stays_if_only_a_job_changed(
     assert (data / "task2/annotations.json").read_text() == "{}"
 
 
+async def test_a_task_that_was_emptied_is_fetched_with_a_warning(
+    serve: Serving, data: Path
+) -> None:
+    held = receipt_head(data, 2)["annotations"]
+    await serve.annotate(2, tags=[], shapes=[], tracks=[])
+    (warning,) = outcome(await mirror(serve, data), 2).warnings
+    assert warning == (
+        f"it holds no annotation any more, and before it held {held}. If that is not meant, look "
+        "at it in CVAT."
+    )
+
+
 async def test_files_that_turn_out_changed_are_read_again(serve: Serving, data: Path) -> None:
     held = (data / "task2/annotations.json").read_bytes()
     (data / "task2/annotations.json").write_bytes(held[::-1])

@@ -395,6 +395,44 @@ async def test_a_named_file_goes_to_a_task_as_json(tmp_path: Path, stack: AsyncE
     assert (counts.shapes, counts.total) == (1, 1)
 
 
+async def test_a_folder_of_a_mirror_goes_to_another_task_in_its_format(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    serve = await mirrored(stack, data)
+    report = await ac.upload(serve.client, {2: data / "task1"}, options=UPLOAD)
+    assert report.ok, report.failures
+    assert without_ids(json.loads((await serve.client.annotations(2)).raw)) == without_ids(
+        held(data, 1)
+    )
+
+
+async def test_the_mirror_of_another_server_needs_a_format(
+    data: Path, stack: AsyncExitStack
+) -> None:
+    await mirrored(stack, data, 1)
+    there = await stack.enter_async_context(serving(1))
+    report = await ac.upload(there.client, {1: data / "task1"}, options=UPLOAD)
+    assert "it holds CVAT's JSON" in str(error(report, 1))
+    assert "Give --format json." in str(error(report, 1))
+
+
+async def test_edits_of_ground_truth_are_not_passed_over_in_silence(
+    data: Path, stack: AsyncExitStack, log: Log
+) -> None:
+    serve = await stack.enter_async_context(serving(1, frames=3))
+    truth = serve.server.add_job(1, "ground_truth", [1, 2])
+    await ac.mirror(serve.client, data, None, "json", options=QUICK)
+    file = data / f"task1/annotations-job{truth.id}.json"
+    assert (await ac.upload(serve.client, data, options=UPLOAD, on_event=log)).ok
+    assert log.of(ac.events.Warned) == []
+    file.write_text("{}")
+    report = await ac.upload(serve.client, data, options=UPLOAD, on_event=log)
+    assert actions(report)[1] == ("skipped", "unchanged")
+    (warned,) = log.of(ac.events.Warned)
+    assert file.name in warned.message
+    assert "Make these changes in CVAT." in warned.message
+
+
 async def test_a_single_import_as_json_is_refused(tmp_path: Path, stack: AsyncExitStack) -> None:
     serve = await stack.enter_async_context(serving(1))
     file = tmp_path / "mine.json"
