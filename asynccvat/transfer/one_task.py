@@ -121,13 +121,13 @@ async def _abandon(store: StagingStore[Any], staging: Any, why: BaseException) -
             why.add_note(str(error))
 
 
-def _emptied(order: FetchOrder, spec: ExportSpec, read: StagedArchive) -> tuple[str, ...]:
+def _emptied(order: FetchOrder, spec: object, read: StagedArchive) -> tuple[str, ...]:
     """Return a warning if a task holds nothing where it held something before."""
     before = None if order.previous is None else order.previous.annotations
     if not before or read.annotations != 0:
         return ()
     held = "the export holds no annotation, and the one before held"
-    if spec.is_json:
+    if isinstance(spec, ExportSpec) and spec.is_json:
         held = "it holds no annotation any more, and before it held"
     return (f"{held} {before:,}. If that is not meant, look at it in CVAT.",)
 
