@@ -94,18 +94,30 @@ class _Worker:
         self._overwrite = overwrite
 
     def work(self, heads: Sequence[ReceiptHead]) -> list[TaskConversion]:
-        """Convert the first of these tasks: as many as are synced together."""
+        """Convert the first of these tasks: as many as are synced together.
+
+        Raises:
+            StoreError: The disk is full, or fails. Tasks that were written whole get their places.
+        """
         staged: list[tuple[ReceiptHead, str, StagedFolder] | TaskConversion] = []
         size = 0
+        stopped: StoreError | None = None
         for head in heads[:_TASKS_AT_ONCE]:
-            one = self._stage(head)
+            try:
+                one = self._stage(head)
+            except _OF_ALL_TASKS as error:
+                stopped = error
+                break
             staged.append(one)
             if isinstance(one, tuple):
                 size += one[2].bytes
             if size >= _BYTES_AT_ONCE:
                 break
         self._converted.sync()
-        return [one if isinstance(one, TaskConversion) else self._publish(*one) for one in staged]
+        done = [one if isinstance(one, TaskConversion) else self._publish(*one) for one in staged]
+        if stopped is not None:
+            raise stopped
+        return done
 
     def _stage(self, head: ReceiptHead) -> tuple[ReceiptHead, str, StagedFolder] | TaskConversion:
         try:

@@ -271,6 +271,26 @@ async def test_a_place_that_cannot_be_read_fails_its_task_alone(
 
 
 @pytest.mark.usefixtures("serve")
+async def test_tasks_that_fit_on_a_disk_before_it_is_full_stay(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    made = Path.mkdir
+
+    def filling(path: Path, *args: Any, **kwargs: Any) -> None:
+        if path.name == "2":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        made(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", filling)
+        with pytest.raises(errors.DiskFullError, match="finished tasks stay"):
+            await ac.convert(data, out, to="coco")
+    assert [path.name for path in out.iterdir()] == ["task1"]
+    assert states(await ac.convert(data, out, to="coco"))[1] == "unchanged"
+
+
+@pytest.mark.usefixtures("serve")
 async def test_a_drive_that_fails_stops_all_tasks(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
