@@ -34,6 +34,7 @@ Verbs, each a coroutine that returns a report
     convert         make what the server would export of a mirror as JSON, offline
     stats           count the images and objects of a mirror as JSON, offline
     annotation_log  the states of a task's annotations that such a mirror kept; diff_annotations
+    merge           make one data set of the tasks of mirrors, offline
     verify          compare the files of a mirror with its receipts, and repair them
     status, diff    what is here, offline; what a mirror would do now
     folders         the folder of each task in a mirror
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from asynccvat.api.logins import logout as logout
     from asynccvat.api.logins import saved_logins as saved_logins
     from asynccvat.api.logins import whoami as whoami
+    from asynccvat.api.merges import merge as merge
     from asynccvat.api.mirrors import mirror as mirror
     from asynccvat.api.mirrors import open_mirror as open_mirror
     from asynccvat.api.mirrors import plan_mirror as plan_mirror
@@ -202,6 +204,7 @@ _MODULES = ("errors", "events", "models", "progress")
 _NAMES_OF = {
     "asynccvat.api.annotation_states": ("annotation_log", "diff_annotations"),
     "asynccvat.api.conversions": ("convert",),
+    "asynccvat.api.merges": ("merge",),
     "asynccvat.api.copies": ("copy", "open_copy", "plan_copy"),
     "asynccvat.api.deletions": ("delete", "open_delete", "plan_delete", "read_delete_plan"),
     "asynccvat.api.differences": ("diff",),

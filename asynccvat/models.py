@@ -24,6 +24,9 @@ from asynccvat.core.inventory.kept import KeptItem, KeptKind, KeptTotal, Restore
 from asynccvat.core.inventory.status import ChangedFile, DestinationStatus, FormatCount
 from asynccvat.core.inventory.usage import DiskUsage, ProjectRoom, Room, RoomOwner, TargetRoom, Use
 from asynccvat.core.logins import Account, LoginResult, SavedLogin, SavedLogins, TokenStore
+from asynccvat.core.merge.report import FailedMerge, MergedFiles, MergedPart, MergeReport
+from asynccvat.core.merge.splits import SplitBy
+from asynccvat.core.merge.values import DataSetFormat, ImagePlacing
 from asynccvat.core.models import (
     About,
     AccessToken,
@@ -109,6 +112,7 @@ __all__ = [
     "CreateStep",
     "CreateStepKind",
     "DataMeta",
+    "DataSetFormat",
     "DatasetPlan",
     "DatasetReason",
     "DeletePlan",
@@ -120,6 +124,7 @@ __all__ = [
     "DiskUsage",
     "DownloadPlan",
     "Expire",
+    "FailedMerge",
     "FailedOutcome",
     "FileState",
     "FolderState",
@@ -127,6 +132,7 @@ __all__ = [
     "FormatCount",
     "Formats",
     "FullReason",
+    "ImagePlacing",
     "Job",
     "KeptItem",
     "KeptKind",
@@ -134,6 +140,9 @@ __all__ = [
     "LabelCount",
     "LastRun",
     "LoginResult",
+    "MergeReport",
+    "MergedFiles",
+    "MergedPart",
     "MirrorStatistics",
     "Operation",
     "Owner",
@@ -157,6 +166,7 @@ __all__ = [
     "ServerRequest",
     "SettingsChoices",
     "SizeCounts",
+    "SplitBy",
     "StoredBackup",
     "TargetKind",
     "TargetRoom",

@@ -53,6 +53,7 @@ COMMANDS_MAY_USE = {
     ("verify", "mirror"): "a repair is a mirror of the damaged tasks",
     ("upload", "inventory"): "a mirror's history says where earlier annotations are",
     ("convert", "inventory"): "a mirror is opened by what it says of itself",
+    ("merge", "inventory"): "as for a conversion",
     ("watch", "mirror"): "a round of a watch is a mirror",
     ("restore", "upload"): "annotations are put back by the code that undoes an upload",
     ("import_dataset", "restore"): "imports are noted in a journal as restores are",

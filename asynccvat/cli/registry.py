@@ -24,6 +24,7 @@ PANELS: Mapping[str, Mapping[str, str]] = {
         "backup": "backup.backup",
         "export-to-cloud": "export_to_cloud.export_to_cloud",
         "convert": "convert.convert",
+        "merge": "merge.merge",
     },
     "Put on the server": {
         "upload": "upload.upload",

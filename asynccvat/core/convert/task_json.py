@@ -162,6 +162,8 @@ class Job(msgspec.Struct, frozen=True):
     stop_frame: int
     type: str = "annotation"
     url: str = ""
+    stage: str = ""
+    state: str = ""
 
 
 class MediaFrame(msgspec.Struct, frozen=True):

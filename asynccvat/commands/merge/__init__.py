@@ -1,0 +1,1 @@
+"""`merge`: the tasks of mirrors become one data set."""

@@ -1,0 +1,203 @@
+"""Merge the tasks of mirrors into one data set. `core.merge` decides what goes where."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from asynccvat.aio.threads import entered_in_thread, in_thread
+from asynccvat.commands.inventory.opening import mirror_at
+from asynccvat.commands.merge.reading import TaskFolder, read_task
+from asynccvat.commands.merge.writing import DataSetWriter
+from asynccvat.core.merge.categories import Categories
+from asynccvat.core.merge.filters import MergeFilter
+from asynccvat.core.merge.names import source_prefixes
+from asynccvat.core.merge.report import FailedMerge, MergedFiles, MergeReport
+from asynccvat.core.merge.splits import Split
+from asynccvat.core.merge.values import DataSetFormat, ImagePlacing
+from asynccvat.core.plans.verify import select_receipts
+from asynccvat.core.targets import TargetKind
+from asynccvat.core.texts import first_few
+from asynccvat.errors import ConfigError, InexactConversionError, UnsafePathError
+from asynccvat.fs import disk_errors
+from asynccvat.store import MirrorStore
+from asynccvat.store.data_sets import DataSetFolder, open_data_set
+
+# A cancellation waits until this many tasks are merged.
+_TASKS_AT_ONCE = 32
+
+OnMerged = Callable[[int, int], object]
+"""Called now and then with the number of tasks that were read and of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """What is merged, and how.
+
+    Attributes:
+        to: The format of the data set.
+        split: Its parts.
+        filter: What is left out.
+        labels: Only these labels, in this order. None for all.
+        images: How images come into it.
+        task_ids: Only these tasks; None for all.
+        folders: Only tasks in such folders; none for all.
+        overwrite: Replace files that are not of a merge, or were edited.
+    """
+
+    to: DataSetFormat
+    split: Split
+    filter: MergeFilter
+    labels: Sequence[str]
+    images: ImagePlacing
+    task_ids: Collection[int] | None
+    folders: Sequence[str]
+    overwrite: bool
+
+
+async def merge_mirrors(
+    sources: Sequence[Path], out: Path, plan: MergePlan, on_merged: OnMerged | None
+) -> MergeReport:
+    """Merge the tasks of mirrors, as `asynccvat.merge` describes it."""
+    async with contextlib.AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(mirror_at(one, doing="merge")) for one in sources]
+        tasks = await _tasks(stores, plan)
+        await in_thread(_check_apart, sources, out)
+        opened = entered_in_thread(open_data_set(out, overwrite=plan.overwrite))
+        folder = await stack.enter_async_context(opened)
+        merge = _Merge(folder, plan)
+        stack.callback(merge.writer.close)
+        for first in range(0, len(tasks), _TASKS_AT_ONCE):
+            chunk = [await _with_paths(*one) for one in tasks[first : first + _TASKS_AT_ONCE]]
+            await in_thread(merge.work, chunk)
+            if on_merged is not None:
+                on_merged(first + len(chunk), len(tasks))
+        return await in_thread(merge.finish, [str(one) for one in sources], str(out))
+
+
+def _check_apart(sources: Sequence[Path], out: Path) -> None:
+    """Refuse to merge into a mirror, whose next run would meet the files.
+
+    Raises:
+        ConfigError: The output lies in a mirror.
+        StoreError: A path cannot be followed.
+    """
+    for source in sources:
+        with disk_errors.explained("read", out):
+            is_inside = out.resolve().is_relative_to(source.resolve())
+        if is_inside:
+            raise ConfigError(
+                f"cannot merge into {str(out)!r}: it lies in the mirror {str(source)!r}. Name a "
+                "folder elsewhere with --out."
+            )
+
+
+_Unread = tuple[MirrorStore, TaskFolder]
+
+
+async def _tasks(stores: Sequence[MirrorStore], plan: MergePlan) -> list[_Unread]:
+    """Return the tasks to merge, without the paths of their files.
+
+    Raises:
+        ConfigError: A mirror holds no task, or none is chosen.
+    """
+    found: list[_Unread] = []
+    prefixes = source_prefixes([store.path for store in stores])
+    for store, prefix in zip(stores, prefixes, strict=True):
+        heads = await store.receipts()
+        heads = {key: one for key, one in heads.items() if one.target is TargetKind.TASK}
+        if not heads:
+            raise ConfigError(
+                f"cannot merge {str(store.path)!r}: it holds no task. Mirror tasks into it first."
+            )
+        chosen = select_receipts(heads, plan.task_ids, plan.folders)
+        found += [
+            (store, TaskFolder(head, store.path, prefix, ())) for _, head in sorted(chosen.items())
+        ]
+    if not found:
+        raise ConfigError("no such task is in these mirrors. Check the ids and the folders.")
+    return found
+
+
+async def _with_paths(store: MirrorStore, one: TaskFolder) -> TaskFolder:
+    members = await store.members(one.head.task_id)
+    return TaskFolder(one.head, one.mirror, one.prefix, [member.path for member in members])
+
+
+class _Merge:
+    """The work of worker threads, one call after the other."""
+
+    def __init__(self, folder: DataSetFolder, plan: MergePlan) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._categories = Categories(plan.labels)
+        self.writer = DataSetWriter(
+            folder, plan.to, self._categories, link=plan.images is ImagePlacing.LINK
+        )
+        self._failed: list[FailedMerge] = []
+        self._merged = 0
+
+    def work(self, tasks: Sequence[TaskFolder]) -> None:
+        """Merge some tasks. One that fails stops no other."""
+        for one in tasks:
+            try:
+                self._add(one)
+            except (InexactConversionError, UnsafePathError) as error:
+                head = one.head
+                self._failed.append(
+                    FailedMerge(str(one.mirror), head.task_id, head.task_name, str(error))
+                )
+
+    def _add(self, one: TaskFolder) -> None:
+        plan = self._plan
+        task = read_task(one, plan.to, plan.filter)
+        head = one.head
+        images = [
+            (plan.split.part_of(head.task_id, image, is_video=task.is_video), image)
+            for image in plan.filter.images(task.images, self._categories)
+        ]
+        if images:
+            self._categories.add(task.labels, f"task {head.task_id}")
+            self.writer.add(one, images)
+        self._merged += 1
+
+    def finish(self, sources: Sequence[str], out: str) -> MergeReport:
+        """Write what remains; without any task, leave the folder as it is."""
+        files = MergedFiles()
+        if self._merged:
+            self.writer.finish()
+            files = self._folder.counts
+        parts = [self.writer.parts[name] for name in sorted(self.writer.parts)]
+        return MergeReport(
+            sources=sources,
+            out=out,
+            format=str(self._plan.to),
+            labels=self._categories.names,
+            parts=parts,
+            failed=self._failed,
+            tasks=self._merged,
+            files=files,
+            warnings=self._warnings(),
+        )
+
+    def _warnings(self) -> list[str]:
+        found = list(self._categories.conflicts)
+        if self._categories.missing:
+            found.append(f"no task has the label {first_few(self._categories.missing)}")
+        lacking = sum(part.without_file for part in self.writer.parts.values())
+        if lacking:
+            found.append(
+                f"{lacking:,} images are only described, as the mirrors have no file of them"
+            )
+        if self._plan.to is DataSetFormat.YOLO:
+            needed = [one for one in ("train", "val") if one not in self.writer.parts]
+            if needed and self.writer.parts:
+                found.append(
+                    f"Ultralytics needs {' and '.join(needed)}, which data.yaml takes from "
+                    f"{min(self.writer.parts)}"
+                )
+        if self._folder.kept:
+            found.append(f"edited, so not removed: {first_few(self._folder.kept)}")
+        return found
