@@ -11,6 +11,7 @@ from benchmarks.cases.data_plane import four_at_once, stored_archive, text_archi
 from benchmarks.cases.images import images
 from benchmarks.cases.large_backups import large_backup
 from benchmarks.cases.looking import looking
+from benchmarks.cases.merging import merging
 from benchmarks.cases.official import documented
 from benchmarks.cases.planning import changed, durability, unchanged
 from benchmarks.cases.refreshing import refreshing
@@ -49,6 +50,7 @@ CASES: dict[str, Callable[[Setting], Result]] = {
     "copies": many_copies,
     "large": large_backup,
     "verifying": verifying,
+    "merging": merging,
     "report-pages": report_pages,
     "looking": looking,
     "curves": curves,
