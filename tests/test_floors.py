@@ -72,10 +72,11 @@ LATE_IMPORTS = {
             "asynccvat.client.creations",
             "asynccvat.client.deletions",
             "asynccvat.client.imports",
+            "asynccvat.client.media",
             "asynccvat.client.restores",
             "asynccvat.client.upload_file",
         },
-        "lists and mirrors begin without the modules of uploads",
+        "lists begin without the modules of uploads and media",
     ),
     "commands/watch/listener.py": (
         {"asynccvat.commands.watch"},

@@ -7,28 +7,30 @@ module says.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives.backoff import Backoff
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.progress import TransferEvents
-from asynccvat.archives.remote import ArchiveChangedError, ArchiveSource, BodyBrokenError
-from asynccvat.core.zip import Directory
+from asynccvat.archives.remote import ArchiveChangedError, BodyBrokenError, BodySource
 from asynccvat.errors import ArchiveError, AsyncCvatError, ProtocolError
+
+T = TypeVar("T")
 
 # How often one archive may turn into another while it is read.
 _CHANGES = 10
 
 
 async def until_whole(
-    read_once: Callable[[], Awaitable[Directory]],
-    source: ArchiveSource,
+    read_once: Callable[[], Awaitable[T]],
+    source: BodySource,
     backoff: Backoff,
     events: TransferEvents,
     *,
     continues: Callable[[ArchiveError], bool],
     start_over: Callable[[], None],
-) -> Directory:
+) -> T:
     """Read an archive, as often as that is worth trying.
 
     Args:

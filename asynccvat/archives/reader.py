@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+import anyio
+
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.archives.completion import complete
@@ -15,6 +17,7 @@ from asynccvat.archives.counting import count_annotations
 from asynccvat.archives.extractor import StagedFiles
 from asynccvat.archives.file_session import FileSession
 from asynccvat.archives.kept_copy import ArchiveCopy, archive_copy
+from asynccvat.archives.media import MediaReading
 from asynccvat.archives.options import ReadOptions
 from asynccvat.archives.remote import ArchiveSource
 from asynccvat.archives.session import ArchiveSession
@@ -182,6 +185,23 @@ class ArchiveReader:
         with disk_errors.explained("fill", staging.tree, task_id=staging.task_id):
             parallel = self._options.ranges.parallel
             return await complete(read, previous, staging, self._staged(staging), parallel)
+
+    def media(
+        self,
+        staging: Staging,
+        *,
+        bandwidth: Bandwidth | None,
+        transfers: anyio.CapacityLimiter,
+    ) -> MediaReading:
+        """Begin to fetch the media of a task without an export.
+
+        Args:
+            staging: The tree to fill.
+            bandwidth: Limits the bytes of all media.
+            transfers: Limits the chunks that all tasks fetch at once.
+        """
+        options = replace(self._options, bandwidth=bandwidth)
+        return MediaReading(self._client, staging, options, transfers, self._emit)
 
     @staticmethod
     async def _copy(

@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 from asynccvat.aio.serial_worker import SerialWorker
 from asynccvat.archives.kept_copy import ArchiveCopy
-from asynccvat.archives.remote import ArchiveSource, BodyBrokenError
+from asynccvat.archives.remote import BodyBrokenError, BodySource
 from asynccvat.errors import TransportError
 from asynccvat.http import ResultStream
 
@@ -17,7 +17,7 @@ _Consume = Callable[[Iterable[bytes | memoryview]], None]
 
 
 async def receive(
-    source: ArchiveSource,
+    source: BodySource,
     stream: ResultStream,
     consume: _Consume,
     on_bytes: Callable[[int], None],
@@ -54,7 +54,7 @@ async def receive(
 
 
 async def _receive_batches(
-    source: ArchiveSource,
+    source: BodySource,
     stream: ResultStream,
     consume: _Consume,
     on_bytes: Callable[[int], None],

@@ -61,7 +61,59 @@ class RemoteArchive:
         return memoryview(self.tail)[start - self.tail_start : stop - self.tail_start]
 
 
-class ArchiveSource:
+class BodySource:
+    """Bodies of one server's answers, within a bandwidth.
+
+    Attributes:
+        transferred: Bytes that came over the network.
+    """
+
+    def __init__(self, bandwidth: Bandwidth | None) -> None:
+        self._bandwidth = bandwidth
+        self.transferred = 0
+
+    async def chunks(self, stream: ResultStream) -> AsyncGenerator[bytes, None]:
+        """Yield a body as it comes.
+
+        Raises:
+            BodyBrokenError: It broke off.
+            ProtocolError: It is the beginning of something else.
+        """
+        position = stream.start
+        try:
+            async for chunk in stream.chunks():
+                self._check(chunk, position)
+                position += len(chunk)
+                self.transferred += len(chunk)
+                if self._bandwidth is not None:
+                    await self._bandwidth.take(len(chunk))
+                yield chunk
+        except TransportError as error:
+            raise BodyBrokenError(error) from error
+
+    def body_receiver(
+        self, stream: ResultStream, on_bytes: Callable[[int], None]
+    ) -> BodyReceiver | None:
+        """Take a body over from aiohttp; None if that does not pay.
+
+        A limited bandwidth rules it out, too: then each piece has to pass through the event loop.
+
+        Args:
+            stream: The body, not read yet.
+            on_bytes: Called with the number of bytes that came, for each buffer.
+        """
+
+        def count(size: int) -> None:
+            self.transferred += size
+            on_bytes(size)
+
+        return None if self._bandwidth is not None else stream.body_receiver(count)
+
+    def _check(self, chunk: bytes, position: int) -> None:
+        """Check the next bytes of a body. Any are right."""
+
+
+class ArchiveSource(BodySource):
     """Requests for one archive.
 
     Attributes:
@@ -76,12 +128,15 @@ class ArchiveSource:
         bandwidth: Bandwidth | None,
         on_open: Callable[[ResultStream], None] | None = None,
     ) -> None:
+        super().__init__(bandwidth)
         self._on_open = on_open
         self._client = client
         self._result_url = result_url
         self._task_id = task_id
-        self._bandwidth = bandwidth
-        self.transferred = 0
+
+    def _check(self, chunk: bytes, position: int) -> None:
+        if position == 0:
+            check_signature(chunk)
 
     @asynccontextmanager
     async def open_tail(self, size: int) -> AsyncIterator[ResultStream]:
@@ -148,44 +203,6 @@ class ArchiveSource:
         async with self.open(archive, start, archive.tail_start) as stream:
             more = await self.collect(stream)
         return replace(archive, tail=more + archive.tail)
-
-    async def chunks(self, stream: ResultStream) -> AsyncGenerator[bytes, None]:
-        """Yield a body as it comes.
-
-        Raises:
-            BodyBrokenError: It broke off.
-            ProtocolError: It is the beginning of something else than a zip archive.
-        """
-        position = stream.start
-        try:
-            async for chunk in stream.chunks():
-                if position == 0:
-                    check_signature(chunk)
-                position += len(chunk)
-                self.transferred += len(chunk)
-                if self._bandwidth is not None:
-                    await self._bandwidth.take(len(chunk))
-                yield chunk
-        except TransportError as error:
-            raise BodyBrokenError(error) from error
-
-    def body_receiver(
-        self, stream: ResultStream, on_bytes: Callable[[int], None]
-    ) -> BodyReceiver | None:
-        """Take a body over from aiohttp; None if that does not pay.
-
-        A limited bandwidth rules it out, too: then each piece has to pass through the event loop.
-
-        Args:
-            stream: The body, not read yet.
-            on_bytes: Called with the number of bytes that came, for each buffer.
-        """
-
-        def count(size: int) -> None:
-            self.transferred += size
-            on_bytes(size)
-
-        return None if self._bandwidth is not None else stream.body_receiver(count)
 
     async def collect(self, stream: ResultStream) -> bytes:
         """Return a whole body.

@@ -28,18 +28,22 @@ class Spool:
         size: Bytes written.
     """
 
-    def __init__(self, fd: int, staged: StagedFiles, limits: ArchiveLimits) -> None:
+    def __init__(
+        self, fd: int, staged: StagedFiles, limits: ArchiveLimits, *, is_zip: bool = True
+    ) -> None:
         """Write to an empty file.
 
         Args:
             fd: Its handle, which stays the caller's.
             staged: The files that will be staged, on the same file system.
             limits: The most that the archive may hold.
+            is_zip: Whether the bytes have to begin like a zip archive.
         """
         self.size = 0
         self._fd = fd
         self._staged = staged
         self._limits = limits
+        self._is_zip = is_zip
 
     def write(self, chunks: Iterable[bytes | memoryview]) -> None:
         """Write the next bytes.
@@ -52,7 +56,7 @@ class Spool:
         """
         try:
             for chunk in chunks:
-                if not self.size:
+                if self._is_zip and not self.size:
                     check_signature(chunk)
                 self.size += len(chunk)
                 self._limits.check_archive(self.size)

@@ -18,6 +18,7 @@ class StagedArchive:
         reused: Bytes of members that were on disk already, and were not fetched.
         size: Bytes of the archive, if it stays one file; 0 otherwise.
         annotations: How many annotations it holds, None if they were not counted.
+        warnings: What users should know of its files.
     """
 
     members: tuple[MemberRecord, ...]
@@ -26,3 +27,4 @@ class StagedArchive:
     reused: int
     size: int = 0
     annotations: int | None = None
+    warnings: tuple[str, ...] = ()

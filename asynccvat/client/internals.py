@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from asynccvat.client.creations import Creations
     from asynccvat.client.deletions import Deletions
     from asynccvat.client.imports import AnnotationUpload
+    from asynccvat.client.media import MediaCalls
     from asynccvat.client.restores import RestoreCalls
     from asynccvat.client.upload_file import FileToSend
 
@@ -330,6 +331,13 @@ class ClientInternals:
         from asynccvat.client.deletions import Deletions  # noqa: PLC0415 - lists begin without
 
         return Deletions(self._http)
+
+    @property
+    def media_calls(self) -> MediaCalls:
+        """The calls that answer with media."""
+        from asynccvat.client.media import MediaCalls  # noqa: PLC0415 - lists begin without
+
+        return MediaCalls(self._http)
 
     @property
     def restores(self) -> RestoreCalls:

@@ -37,7 +37,8 @@ class ExportSpec:
         format: The exporter's exact name, case included. `CVAT` takes `CVAT for video 1.1` for
             videos, which are annotated with tracks, and `CVAT for images 1.1` for all other tasks.
             `CVAT JSON` takes what CVAT's API says, without an export.
-        images: Whether the archive holds the images, too.
+        images: Whether the archive holds the images, too. With `CVAT JSON`, they are fetched
+            without an export.
         target: What is exported: tasks, projects or jobs.
         frames: Whether `CVAT JSON` has the names and sizes of frames, too. It has no meaning for
             other formats.

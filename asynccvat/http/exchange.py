@@ -29,13 +29,14 @@ _SHOWN = frozenset(
         "format",
         "lightweight",
         "location",
+        "number",
         "org",
         "page",
         "page_size",
         "project_id",
-        "rq_id",
+        "quality",
     }
-    | {"save_images", "sort", "status", "task_id"}
+    | {"rq_id", "save_images", "sort", "status", "task_id", "type"}
 )
 """Parameters of a query whose values are logged. Any other value might be a secret."""
 

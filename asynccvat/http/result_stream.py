@@ -66,6 +66,10 @@ class ResultStream:
             self.start, self.length, self.total = 0, content_length, content_length
         self._broken: AsyncCvatError | None = None
 
+    def header(self, name: str) -> str | None:
+        """Return a header's value, None if it was not sent."""
+        return self._exchange.header(name)
+
     @property
     def received(self) -> int:
         """Bytes of the body that were read so far."""

@@ -154,6 +154,8 @@ class Application:
             self._backend.forget_requests()
         if fault.edit_task is not None:
             world.edit_task(fault.edit_task)
+        if fault.change_media is not None:
+            world.change_media(fault.change_media)
         if fault.delete_task in world.tasks:
             world.delete_task(fault.delete_task)
 

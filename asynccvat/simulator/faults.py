@@ -61,6 +61,7 @@ class Fault:
         ignore: Serve the call as if this parameter of its query were not known.
         lose_queue: Lose all requests first, like a Redis that restarts empty.
         edit_task: Change the annotations of this task first, as another user may.
+        change_media: Change the images of this task first.
         delete_task: Delete this task first, if it still exists.
         move_etag: Touch the result of the download first: ETag and Last-Modified change.
         plain_conflict: Answer an export that conflicts (409) in plain text, as some versions do.
@@ -105,6 +106,7 @@ class Fault:
     ignore: str | None = None
     lose_queue: bool = False
     edit_task: int | None = None
+    change_media: int | None = None
     delete_task: int | None = None
     move_etag: bool = False
     plain_conflict: bool = False

@@ -144,6 +144,7 @@ class Dispatcher:
                 jobs or {},
                 self._slots,
                 bandwidth=None if limit is None else Bandwidth(limit, Timing()),
+                transfers=anyio.CapacityLimiter(options.transfers),
                 emit=self._note_event,
             )
         else:

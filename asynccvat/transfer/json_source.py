@@ -1,8 +1,9 @@
 """Read the files of tasks from calls that answer with JSON. Nothing is exported.
 
 A task costs a call for its annotations, one for its frames, and one for each job that has
-annotations of its own. `transfer.json_lookups` reads the rest in bulk. If only the jobs of a task
-changed, the other files of its folder are reused.
+annotations of its own. `transfer.json_lookups` reads the rest in bulk, and `transfer.json_media`
+fetches images and videos. If only the jobs of a task changed, the other files of its folder are
+reused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
+
+import anyio
 
 from asynccvat.aio.threads import in_thread
 from asynccvat.archives import StagedArchive, write_files
@@ -25,9 +28,10 @@ from asynccvat.core.records.receipts import MemberRecord
 from asynccvat.core.specs import ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ProtocolError
-from asynccvat.events import Event, TransferProgress, TransferStarted
+from asynccvat.events import Event, Retrying, TransferProgress, TransferStarted
 from asynccvat.store import Staging
 from asynccvat.transfer.json_lookups import Labels, TaskFields
+from asynccvat.transfer.json_media import FetchedMedia, fetch_media, with_media
 from asynccvat.transfer.orders import Destination, FetchOrder
 from asynccvat.transfer.slots import RequestSlots
 
@@ -52,6 +56,7 @@ class JsonSource:
         slots: RequestSlots,
         *,
         bandwidth: Bandwidth | None,
+        transfers: anyio.CapacityLimiter,
         emit: Callable[[Event], None],
     ) -> None:
         """Prepare to read tasks.
@@ -62,6 +67,7 @@ class JsonSource:
             jobs: The text of `jobs.json` for each task that has jobs.
             slots: Slots for tasks that are being read.
             bandwidth: Limits the bytes of the answers; None for no limit.
+            transfers: Limits the chunks of media that are fetched at once.
             emit: Receives the events.
         """
         self.calls = internals(client).json_calls
@@ -69,6 +75,7 @@ class JsonSource:
         self.fields = TaskFields(client)
         self.labels = Labels(client)
         self.bandwidth = bandwidth
+        self.transfers = transfers
         self.emit = emit
         self._jobs = jobs
         self._slots = slots
@@ -119,6 +126,7 @@ class JsonReading:
         self._release: Callable[[], None] | None = release
         self._files: dict[str, bytes] = {}
         self._annotations: int | None = None
+        self._is_video = False
         self._transferred = self._told = 0
 
     def release_slot(self) -> None:
@@ -130,6 +138,7 @@ class JsonReading:
     async def prepare(self) -> None:
         """Read what lists say of the task, and all of it unless only its jobs changed."""
         fields = await self._source.fields.take(self._order.task.id)
+        self._is_video = fields.get("data_original_chunk_type") == "video"
         self._files = {
             json_files.TASK: json_files.json_text(fields),
             json_files.JOBS: self._jobs_file,
@@ -145,19 +154,46 @@ class JsonReading:
         self, destination: Destination[Any], staging: Any
     ) -> tuple[StagedArchive, str | None]:
         """Write the files. Where only the jobs changed, reuse the others."""
-        del destination
-        read: StagedArchive | None = None
         if json_files.ANNOTATIONS not in self._files:
             read = await self._refresh(staging)
-            if read is None:
-                await self._read_all()
+            if read is not None:
+                self._tell_progress()
+                self.release_slot()
+                return self._counted(read), staging.previous.head.media_fingerprint
+            await self._read_all()
             self._tell_progress()
-        if read is None:
-            read = await in_thread(write_files, staging, self._files)
-            assert read is not None, "no file is reused"
+        media = FetchedMedia()
+        if self.spec.images:
+            self.release_slot()
+            media = await self._fetch_media(destination, staging)
+        read = await in_thread(write_files, staging, self._files)
+        assert read is not None, "no file is reused"
         self.release_slot()
-        found = replace(read, transferred=self._transferred, annotations=self._annotations)
-        return found, None
+        return with_media(self._counted(read), media), media.fingerprint
+
+    def _counted(self, read: StagedArchive) -> StagedArchive:
+        return replace(read, transferred=self._transferred, annotations=self._annotations)
+
+    async def _fetch_media(self, destination: Destination[Any], staging: Staging) -> FetchedMedia:
+        order, source = self._order, self._source
+
+        async def start_over() -> None:
+            why = "its media changed while they were fetched, so the task is read again"
+            source.emit(Retrying(order.task.id, "download", why, 0.0))
+            await self._read_all()
+            self._tell_progress()
+
+        return await fetch_media(
+            destination.reader.media(
+                staging, bandwidth=source.bandwidth, transfers=source.transfers
+            ),
+            task_id=order.task.id,
+            is_video=self._is_video,
+            meta=lambda: self._files[json_files.FRAMES],
+            meta_again=partial(source.calls.data_meta, order.task.id),
+            start_over=start_over,
+            previous=staging.previous,
+        )
 
     async def _refresh(self, staging: Staging) -> StagedArchive | None:
         """Reuse the files that do not depend on the jobs. None if one of them changed."""

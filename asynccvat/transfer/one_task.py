@@ -106,7 +106,7 @@ class TaskFetcher:
             transferred=read.transferred,
             seconds=clock() - began,
             emptied=bool(emptied := _emptied(order, reading.spec, read)),
-            warnings=(*committed.warnings, *emptied),
+            warnings=(*committed.warnings, *read.warnings, *emptied),
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from asynccvat.archives import StagedArchive
+from asynccvat.archives import ArchiveReader, StagedArchive
 from asynccvat.core.models import Task
 from asynccvat.core.outcomes import Action, FailedOutcome, TaskOutcome
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead
@@ -34,6 +34,10 @@ class Destination(Protocol[StagedT]):
     @property
     def store(self) -> StagingStore[StagedT]:
         """Where it is staged."""
+
+    @property
+    def reader(self) -> ArchiveReader:
+        """What reads archives and media into what was staged."""
 
     async def read(
         self,

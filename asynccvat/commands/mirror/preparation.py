@@ -21,7 +21,7 @@ from asynccvat.core.format_names import KNOWN_FORMATS, means_json
 from asynccvat.core.models import TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.plans.dimensions import needs_formats, without_other_dimensions
-from asynccvat.core.plans.flavours import flattening
+from asynccvat.core.plans.flavours import encoded_videos, flattening
 from asynccvat.core.plans.folders import folders_of
 from asynccvat.core.plans.mirror import Fetch, FolderState, Plan, Reason, plan_mirror
 from asynccvat.core.plans.removals import (
@@ -143,6 +143,7 @@ async def prepare(
         absence_notice(plan_.absent, spec.target),
         left_notice(spec.target, seen.left),
         flattening(plan_, spec),
+        encoded_videos(plan_, spec),
     )
     warnings = tuple([text for text in said if text is not None])
     plan_ = replace(plan_, description=description, warnings=warnings)

@@ -28,7 +28,7 @@ TAIL_BYTES = 65_557
 
 _MAKE_AGAIN = "Make it again."
 _PSEUDO = "_pseudo"
-_MEDIA_FOLDERS = frozenset({"images", "JPEGImages", "img1"})
+_MEDIA_FOLDERS = frozenset({"images", "JPEGImages", "img1", "video"})
 _YOLO_MEDIA = re.compile(r"obj_[^/]*_data", re.IGNORECASE)
 # fmt: off
 _MEDIA = frozenset({

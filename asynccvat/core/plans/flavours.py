@@ -44,6 +44,25 @@ def flattening(plan: Plan, spec: ExportSpec) -> str | None:
     )
 
 
+def encoded_videos(plan: Plan, spec: ExportSpec) -> str | None:
+    """Return a warning about videos of which CVAT sends pieces that it encoded; None if none is.
+
+    Args:
+        plan: The plan. The tasks' modes are those of the listing.
+        spec: What they are fetched as.
+    """
+    if not (spec.is_json and spec.images):
+        return None
+    videos = [step.task.id for step in plan.of(Fetch) if step.task.mode == "interpolation"]
+    if not videos:
+        return None
+    which = "task is a video" if len(videos) == 1 else "tasks are videos"
+    return (
+        f"{len(videos):,} {which} ({first_few(videos)}), of which CVAT sends pieces that it "
+        "encoded itself. For the original files, use `asynccvat backup`."
+    )
+
+
 def _mixed(plan: Plan) -> str | None:
     """Return a warning about projects of images and videos, for which one flavour has to do."""
     mixed = [step.task.id for step in plan.of(Fetch) if step.task.mode == MIXED]

@@ -462,7 +462,7 @@ def _check_target(
 
 
 def _check_json(target: TargetKind, wanted: Wanted, values: dict[str, Any]) -> None:
-    """Check the settings of a mirror as JSON, which has neither archives nor images.
+    """Check the settings of a mirror as JSON, which has no archives.
 
     Raises:
         ConfigError: One of them has no meaning with the format.
@@ -479,14 +479,17 @@ def _check_json(target: TargetKind, wanted: Wanted, values: dict[str, Any]) -> N
     wrong = None
     if target is not TargetKind.TASK:
         wrong = f"--as {target.plural}"
-    elif values["images"]:
-        wrong = "--images"
     elif values["keep_archive"]:
         wrong = "--keep-archive"
     if wrong is not None:
         raise ConfigError(
             f"cannot mirror as {CVAT_JSON!r} with {wrong}: it takes what the server says of tasks, "
-            "without archives and images. Leave it out, or choose another format."
+            "without archives. Leave it out, or choose another format."
+        )
+    if values["images"] and values["frames"] is False:
+        raise ConfigError(
+            f"cannot mirror as {CVAT_JSON!r} with --images and without frames: images are named "
+            "and checked by frames.json. Leave one of --images and --no-frames out."
         )
 
 

@@ -16,7 +16,7 @@ from asynccvat.simulator.faults import Fault
 from asynccvat.simulator.queues.archives import ArchiveBytes, ArchivePiece
 from asynccvat.simulator.wire.downloads import DownloadResponse
 from asynccvat.simulator.wire.records import CallRecord
-from asynccvat.simulator.wire.responses import PACK_FROM, ServerResponse, pack
+from asynccvat.simulator.wire.responses import JSON_TYPE, PACK_FROM, ServerResponse, pack
 
 _PIECE: Final = 1 << 18
 """Bytes of an archive in memory that are written at once."""
@@ -43,6 +43,8 @@ async def send_response(
     outgoing = _web_response(response, request)
     await _cut_head(outgoing, request, faults)
     body = outgoing.body if isinstance(outgoing.body, bytes) else b""
+    if response.content_type != JSON_TYPE:  # the archives of exports are altered when they are made
+        outgoing.body = body = _altered(body, faults)
     limit = _first_offset(faults, len(body), "cut_at")
     if limit is not None and limit < len(body):
         record.bytes_sent = limit
@@ -51,6 +53,15 @@ async def send_response(
     await outgoing.prepare(request)
     await outgoing.write_eof()
     return outgoing
+
+
+def _altered(body: bytes, faults: Sequence[Fault]) -> bytes:
+    """Return media with one byte that differs, where a fault says so."""
+    for fault in faults:
+        at = fault.alter_at
+        if at is not None and at < len(body):
+            body = body[:at] + bytes([body[at] ^ 0xFF]) + body[at + 1 :]
+    return body
 
 
 def _web_response(response: ServerResponse, request: web.BaseRequest) -> web.Response:

@@ -359,7 +359,7 @@ async def test_frames_are_left_out_later_only_on_purpose(serve: Serving, data: P
 @pytest.mark.parametrize(
     ("spec", "options", "said"),
     [
-        (ac.ExportSpec("CVAT JSON", images=True), QUICK, "with --images"),
+        (ac.ExportSpec("CVAT JSON", images=True, frames=False), QUICK, "--images and without"),
         (JSON, replace(QUICK, keep_archive=True), "with --keep-archive"),
         (JSON, replace(QUICK, target="jobs"), "with --as jobs"),
         ("COCO 1.0", BARE, "with --no-frames"),

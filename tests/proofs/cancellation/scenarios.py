@@ -404,6 +404,12 @@ class LongMirror(Mirror):
 # --- downloads ------------------------------------------------------------------------------------
 
 
+class MediaMirror(Mirror):
+    """A mirror as JSON with the images of three tasks, without exports."""
+
+    spec = ac.ExportSpec("CVAT JSON", images=True)
+
+
 class Downloads(Scenario):
     """Downloads of some tasks into folders of their own."""
 
@@ -825,6 +831,7 @@ ALL: tuple[type[Scenario], ...] = (
     KeptArchives,
     SpooledMirror,
     LongMirror,
+    MediaMirror,
     Downloads,
     Download,
     Replacement,

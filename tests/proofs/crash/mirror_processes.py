@@ -482,3 +482,9 @@ def bytes_downloaded(server: ServerProcess, since: int = 0) -> int:
         for call in server.calls[since:]
         if call["path"].endswith("/dataset/download")
     )
+
+
+def chunks_asked(server: ServerProcess, since: int = 0) -> list[int]:
+    """The numbers of the chunks of media that were asked for."""
+    calls = [call for call in server.calls[since:] if "type=chunk" in call["query"]]
+    return [int(call["query"].partition("number=")[2].partition("&")[0]) for call in calls]

@@ -268,6 +268,18 @@ SCENARIOS = {
     "as JSON, a state of a job": Scenario(
         server=TWO, spec=AS_JSON, change=lambda server: server.change_job(1, state="completed")
     ),
+    "as JSON, with images": Scenario(
+        server=IMAGES,
+        spec={"format": "json", "images": True},
+        change=lambda server: server.change_media(1),
+        exports=1,
+    ),
+    "as JSON, with unchanged images": Scenario(
+        server=IMAGES,
+        spec={"format": "json", "images": True},
+        change=edited(1),
+        exports=1,
+    ),
     "without syncs": Scenario(
         server=TWO, options={"durable": False}, change=edited(1, 2), exports=2
     ),

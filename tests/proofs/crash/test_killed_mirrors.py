@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mirror_processes import (
     bytes_downloaded,
     check_end,
     check_parts,
+    chunks_asked,
     exports_asked,
     job,
     mirror,
@@ -170,4 +172,33 @@ def test_killed_within_a_large_archive_the_next_run_takes_over_what_came(tmp_pat
             # What was under way in each connection is fetched again, and the archive's end.
             assert bytes_downloaded(server, since) < size - part * MIB / 2
             assert report["transferred"] < size - part * MIB / 2
+            check_end(dest, tmp_path / "undisturbed")
+
+
+def test_killed_within_large_media_the_next_run_takes_over_whole_chunks(tmp_path: Path) -> None:
+    count, length = 10, 72  # CVAT's own number of frames in a chunk
+    chunk = length * 60_000
+    options = SimulatorOptions(tasks=1, frames=count * length, frame_bytes=60_000)
+    with ServerProcess(options) as server:
+        media: dict[str, Any] = {"format": "json", "images": True, "keep_above": MIB}
+        mirror(job(server, tmp_path / "undisturbed", **media))
+        assert sorted(chunks_asked(server)) == list(range(count))
+        for part in (20, 34):
+            dest = tmp_path / f"killed after {part} MiB"
+            received = 0
+            with mirroring(job(server, dest, **media)) as running:
+                for event in running.events():
+                    received += event.get("transferred", 0)
+                    if received >= part * MIB:
+                        running.kill()
+                        break
+                assert running.finish() != 0
+            assert read_folders(dest) == {}
+            since = len(server.calls)
+            report = mirror(job(server, dest, **media))
+            # At most four chunks were under way, and no other one is fetched again.
+            again = chunks_asked(server, since)
+            assert len(set(again)) == len(again) <= count - part * MIB // chunk + 4
+            assert len(again) < count
+            assert report["transferred"] < (len(again) + 1) * chunk
             check_end(dest, tmp_path / "undisturbed")
