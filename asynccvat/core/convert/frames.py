@@ -86,8 +86,9 @@ def _check(source: TaskJson) -> None:
         raise inexact("its frames for validation (honeypots) are not exported")
     if media.included_frames is not None:
         raise inexact("only some of its frames are included")
-    if len(media.frames) != (1 if source.is_video else media.size):
-        raise inexact(f"{len(media.frames)} frames are described, and it has {media.size}")
+    described = 1 if source.is_video else media.size
+    if len(media.frames) != described:
+        raise inexact(f"{len(media.frames)} frames are described instead of {described}")
     if media.deleted_frames and source.annotations.tracks:
         raise inexact("it has tracks and deleted frames")
     _check_shapes(source.annotations, media.size)

@@ -80,7 +80,7 @@ def delete_a_tracked_frame(raw: dict[str, Any]) -> None:
         (change("meta", size=0, frames=[]), CVAT, "it has no data"),
         (change("task", validation_mode="gt_pool"), CVAT, "honeypots"),
         (change("meta", included_frames=[0]), CVAT, "only some of its frames"),
-        (change("meta", frames=[]), CVAT, "0 frames are described, and it has 6"),
+        (change("meta", frames=[]), CVAT, "0 frames are described instead of 6"),
         (delete_a_tracked_frame, VIDEO, "tracks and deleted frames"),
         (change_shape("rectangle", score=0.5), CVAT, "a score"),
         (change_shape("rectangle", frame=6), CVAT, "on frame 6, and it has 6 frames"),
