@@ -32,7 +32,7 @@ Verbs, each a coroutine that returns a report
     delete          delete tasks or projects at the server (DeleteOptions); read_delete_plan
     login           keep a token for later runs; logout, whoami, saved_logins, write_settings
     convert         make what the server would export of a mirror as JSON, offline
-    stats           count the images and objects of a mirror as JSON, offline
+    stats           count the images and objects of a mirror as JSON, offline; stats_page
     annotation_log  the states of a task's annotations that such a mirror kept; diff_annotations
     merge           make one data set of the tasks of mirrors, offline
     verify          compare the files of a mirror with its receipts, and repair them
@@ -188,6 +188,7 @@ if TYPE_CHECKING:
     from asynccvat.reports import RunRecorder as RunRecorder
     from asynccvat.reports import report_data as report_data
     from asynccvat.reports import report_page as report_page
+    from asynccvat.reports import stats_page as stats_page
     from asynccvat.runfiles import RunFile as RunFile
     from asynccvat.runfiles import RunFileReport as RunFileReport
     from asynccvat.runfiles import StepPlan as StepPlan
@@ -278,7 +279,7 @@ _NAMES_OF = {
         "TransportError",
     ),
     "asynccvat.events": ("Event",),
-    "asynccvat.reports": ("RunRecorder", "report_data", "report_page"),
+    "asynccvat.reports": ("RunRecorder", "report_data", "report_page", "stats_page"),
     "asynccvat.runfiles": (
         "RunFile",
         "RunFileReport",

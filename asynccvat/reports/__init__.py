@@ -1,5 +1,6 @@
-"""Pages about runs: time lines, curves and tables in one file of HTML, from a run's events."""
+"""Pages in one file of HTML: about runs, from their events, and about what a mirror holds."""
 
 from asynccvat.reports.recorder import RunRecorder as RunRecorder
 from asynccvat.reports.recorder import report_data as report_data
 from asynccvat.reports.recorder import report_page as report_page
+from asynccvat.reports.statistics import stats_page as stats_page

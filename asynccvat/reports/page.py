@@ -10,7 +10,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -32,19 +32,35 @@ def page(data: Mapping[str, Any]) -> str:
         data: What `document` returns.
     """
     head = data["head"]
-    scripts = [_resource(name) for name in _SCRIPTS]
-    style = _resource(_STYLE)
     server = f" of {head['server']}" if head["server"] else ""
+    title = f"asynccvat {head['command']}{server}"
+    return filled("template.html", _SCRIPTS, data, title=title, fallback=_fallback(head))
+
+
+def filled(
+    template: str, scripts: Sequence[str], data: Mapping[str, Any], *, title: str, fallback: str
+) -> str:
+    """Fill a template with data, and with the scripts that show it.
+
+    Args:
+        template: A file of this package, with names in double braces.
+        scripts: Files of this package, in the order in which they run.
+        data: What the scripts show, as JSON types.
+        title: The title of the page.
+        fallback: What is said where scripts do not run.
+    """
+    texts = [_resource(name) for name in scripts]
+    style = _resource(_STYLE)
     parts = {
-        "policy": _policy(scripts, style),
-        "title": escape(f"asynccvat {head['command']}{server}"),
+        "policy": _policy(texts, style),
+        "title": escape(title),
         "style": style,
         "version": escape(VERSION),
-        "fallback": escape(_fallback(head)),
+        "fallback": escape(fallback),
         "data": _block(data),
-        "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
+        "scripts": "\n".join(f"<script>{script}</script>" for script in texts),
     }
-    before, *rest = _resource("template.html").split("{{")
+    before, *rest = _resource(template).split("{{")
     found = [before]
     for part in rest:
         name, _, after = part.partition("}}")

@@ -53,3 +53,11 @@ def test_a_task_that_cannot_be_counted_is_named_and_ends_with_code_1(shell: Shel
     assert ended.code == 1
     assert "task 1: cannot count the task: annotations.json is missing." in ended.err
     assert "raw: 1 task; 2 images" in ended.err
+
+
+def test_a_page_is_written(shell: Shell) -> None:
+    assert shell("stats", "raw", "--page", "stats.html").code == 0
+    assert Path("stats.html").read_text("utf-8").startswith("<!doctype html>")
+    refused = shell("stats", "raw", "--page", "nowhere/stats.html")
+    assert refused.code == 2
+    assert "--page" in refused.err

@@ -60,6 +60,14 @@ def stats(
             help="Only tasks in folders with such a name, like 'task1*'. May be repeated.",
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page",
+            metavar="FILE.html",
+            help="Also write a page with charts and tables. It is one file, and loads nothing.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Write one JSON document to stdout.")
     ] = False,
@@ -74,8 +82,12 @@ def stats(
     asynccvat stats raw/
 
     asynccvat stats raw/ --by task -t 147,148
+
+    asynccvat stats raw/ --page stats.html
     """
     del shared  # no server is asked
+    if page is not None:
+        output.check_writable(page, "--page")
     found = signals.run(
         lambda: asynccvat.stats(
             destination,
@@ -90,6 +102,8 @@ def stats(
     else:
         _by_task(found)
     _summarize(found)
+    if page is not None and not output.save_text(asynccvat.stats_page(found), page):
+        return ExitCode.SOME_FAILED
     return ExitCode.SOME_FAILED if found.failed else ExitCode.DONE
 
 
