@@ -48,7 +48,7 @@ async def fitted(client: CvatClient, task_id: int, file: Path, content: bytes) -
     def translated() -> bytes:
         target = TaskSide(labels, None if media is None else msgspec.json.decode(media))
         try:
-            return msgspec.json.encode(translate(msgspec.json.decode(content), source, target))
+            return translate(content, source, target)
         except _MALFORMED as error:
             raise AnnotationFileError(
                 f"cannot upload {str(file)!r}: it is not CVAT's JSON ({error!r}). Make it again, "

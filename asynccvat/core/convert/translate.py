@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
+from asynccvat.core.annotations.entries import entries_of, fields_of
 from asynccvat.core.convert.task_json import step_of
 from asynccvat.core.texts import first_few
 from asynccvat.errors import ForeignAnnotationsError
@@ -31,7 +34,7 @@ class TaskSide:
     media: Json | None = None
 
 
-def translate(annotations: Json, source: TaskSide, target: TaskSide) -> dict[str, Any]:
+def translate(annotations: bytes, source: TaskSide, target: TaskSide) -> bytes:
     """Return annotations as the other task takes them.
 
     Args:
@@ -42,14 +45,24 @@ def translate(annotations: Json, source: TaskSide, target: TaskSide) -> dict[str
     Raises:
         ForeignAnnotationsError: The target lacks a label, an attribute or a frame that they need.
             Or a track would move in another way there.
+        TypeError: They are no object.
+        UNREADABLE: They are no JSON.
     """
     translation = _Translation(_Labels(source.labels, target.labels), _Frames(source, target))
-    found = {
-        key: [translation.annotation(one) for one in value] if key in _LISTS else value
-        for key, value in annotations.items()
-    }
+    fields = fields_of(annotations)
+    if fields is None:
+        raise TypeError("no object")
+    found: dict[str, msgspec.Raw | list[msgspec.Raw]] = {**fields}
+    for key in _LISTS & fields.keys():
+        entries = entries_of(fields[key])
+        if entries is None:
+            raise TypeError(f"{key} is no list")
+        found[key] = [
+            msgspec.Raw(msgspec.json.encode(translation.annotation(msgspec.json.decode(one))))
+            for one in entries
+        ]
     translation.check()
-    return found
+    return msgspec.json.encode(found)
 
 
 _LISTS = frozenset({"tags", "shapes", "tracks"})

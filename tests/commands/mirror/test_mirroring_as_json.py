@@ -420,6 +420,42 @@ async def test_an_answer_that_cannot_be_read_is_told(
         assert report.count(ac.Action.FETCHED) == 1
 
 
+@pytest.mark.parametrize("path", ["tasks/2/annotations", "tasks/2/data/meta"])
+async def test_a_task_that_changes_while_it_is_read_is_read_again_by_the_next_run(
+    data: Path, path: str
+) -> None:
+    async with serving(2) as serve:
+        serve.server.faults.add(Fault(path=path, edit_task=2, times=1))
+        assert (await mirror(serve, data, JSON)).ok
+        again = await mirror(serve, data)
+        assert actions(again) == {1: ("kept", "unchanged"), 2: ("fetched", "changed")}
+        assert read(data, "task2/annotations.json") == await told(serve, "/api/tasks/2/annotations")
+        assert (await mirror(serve, data)).count(ac.Action.KEPT) == 2
+
+
+@pytest.mark.parametrize("path", ["tasks/2/annotations", "tasks/2/data/meta", "/api/labels"])
+async def test_a_server_that_asks_to_wait_is_asked_again(data: Path, path: str) -> None:
+    async with serving(2) as serve:
+        wait = Fault(path=path, status=429, headers={"Retry-After": "0"}, times=1)
+        serve.server.faults.add(wait)
+        assert (await mirror(serve, data, JSON)).count(ac.Action.FETCHED) == 2
+
+
+async def test_jobs_that_a_broken_list_left_out_come_with_the_next_run(data: Path) -> None:
+    async with serving(2) as serve:
+        truth = serve.server.add_job(2, "ground_truth", [1])
+        short = Fault(path="/api/jobs", status=200, body='{"count":9,"results":[]}', times=3)
+        serve.server.faults.add(short)
+        first = await mirror(serve, data, JSON)
+        assert not first.ok
+        assert first.count(ac.Action.FETCHED) == 2
+        assert read(data, "task2/jobs.json") == []
+        again = await mirror(serve, data)
+        assert actions(again) == {1: ("fetched", "jobs"), 2: ("fetched", "jobs")}
+        assert len(read(data, "task2/jobs.json")) == 2
+        assert (data / f"task2/annotations-job{truth.id}.json").is_file()
+
+
 async def test_a_task_that_vanishes_meanwhile_fails_alone(data: Path) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(

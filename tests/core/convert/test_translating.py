@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -43,8 +44,12 @@ def box(frame: int = 0, **more: Any) -> dict[str, Any]:
     return {"label_id": 1, "frame": frame, "attributes": [], **more}
 
 
+def translated(annotations: Any, source: TaskSide, target: TaskSide) -> Any:
+    return json.loads(translate(json.dumps(annotations).encode(), source, target))
+
+
 def moved(shapes: list[dict[str, Any]], source: TaskSide, target: TaskSide) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = translate({"shapes": shapes}, source, target)["shapes"]
+    found: list[dict[str, Any]] = translated({"shapes": shapes}, source, target)["shapes"]
     return found
 
 
@@ -76,9 +81,9 @@ def test_annotations_come_back_as_they_were(task: SimulatedTask, by: int, random
     if not raw["annotations"]["tracks"]:
         random.shuffle(frames)
     there = TaskSide(renumbered(raw["labels"], by), {**raw["meta"], "frames": frames})
-    moved = translate(raw["annotations"], here, there)
+    moved = translated(raw["annotations"], here, there)
     assert moved == without_ids(moved)
-    assert translate(moved, there, here) == without_ids(raw["annotations"])
+    assert translated(moved, there, here) == without_ids(raw["annotations"])
 
 
 def test_ids_of_labels_and_attributes_are_those_of_the_other_task() -> None:
@@ -144,7 +149,7 @@ def test_a_track_may_go_on_past_the_last_frame() -> None:
     track = {"label_id": 1, "frame": 1, "shapes": [{"frame": 1}, {"frame": 3}]}
     source = TaskSide([CAR], media("a", "b"))
     target = TaskSide([THERE], media("x", "a", "b"))
-    found = translate({"tracks": [track]}, source, target)["tracks"]
+    found = translated({"tracks": [track]}, source, target)["tracks"]
     assert found[0]["shapes"] == [{"frame": 2}, {"frame": 4}]
 
 
@@ -152,8 +157,25 @@ def test_a_track_keeps_the_distance_of_its_frames() -> None:
     track = {"label_id": 1, "frame": 0, "shapes": [{"frame": 0}, {"frame": 2}]}
     source = TaskSide([CAR], media("a", "b", "c"))
     shifted = TaskSide([THERE], media("x", "a", "b", "c"))
-    found = translate({"tracks": [track]}, source, shifted)["tracks"]
+    found = translated({"tracks": [track]}, source, shifted)["tracks"]
     assert found == [{"label_id": 10, "frame": 1, "shapes": [{"frame": 1}, {"frame": 3}]}]
     torn = TaskSide([THERE], media("a", "b", "x", "c"))
     with pytest.raises(ForeignAnnotationsError, match="the order of the frames from 'a' to 'c'"):
-        translate({"tracks": [track]}, source, torn)
+        translated({"tracks": [track]}, source, torn)
+
+
+@pytest.mark.parametrize("annotations", [[], {"shapes": None}, {"tracks": {}}, "a"])
+def test_other_json_is_refused(annotations: Any) -> None:
+    with pytest.raises(TypeError):
+        translated(annotations, TaskSide([CAR]), TaskSide([THERE]))
+
+
+def test_many_annotations_need_little_room_beside_their_json() -> None:
+    content = json.dumps({"shapes": [box(points=[1.5, 2.25], id=1)] * 20_000}).encode()
+    tracemalloc.start()
+    try:
+        translate(content, TaskSide([CAR]), TaskSide([THERE]))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 * len(content)
