@@ -57,7 +57,9 @@ def _document(statistics: MirrorStatistics) -> dict[str, Any]:
         "rows": [
             [str(one.task_id), _text(one.name), *_figures(counts).values()] for one, counts in shown
         ],
-        "failed": [[str(one.task_id), _text(one.why or "")] for one in statistics.failed][:MOST_TASKS],
+        "failed": [
+            [str(one.task_id), _text(one.why or "")] for one in statistics.failed[:MOST_TASKS]
+        ],
     }
 
 
