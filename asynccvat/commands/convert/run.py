@@ -5,7 +5,7 @@ A task that cannot be converted stops no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from asynccvat.aio.threads import entered_in_thread, in_thread
@@ -14,6 +14,7 @@ from asynccvat.core.convert.formats import convert_task, wanted_format
 from asynccvat.core.convert.report import ConversionReport, ConversionState, TaskConversion
 from asynccvat.core.convert.task_json import TASK_FILES, read_task_json
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.selections.id_lists import required
 from asynccvat.errors import (
     AsyncCvatError,
     ConfigError,
@@ -63,6 +64,8 @@ async def convert_mirror(
             for one in done:
                 if on_task is not None:
                     on_task(one, len(heads))
+    if not folders:
+        found += _not_mirrored(task_ids, {head.task_id for head in heads})
     return ConversionReport(str(dest), str(out), to, found)
 
 
@@ -152,6 +155,20 @@ class _Worker:
             format=name,
             files=staged.files,
             bytes=staged.bytes,
+        )
+
+
+def _not_mirrored(
+    task_ids: Collection[int] | None, here: Collection[int]
+) -> Iterator[TaskConversion]:
+    """Report the tasks that were named by their ids, not in a range, and are not in the mirror."""
+    for number in sorted(required(task_ids) - set(here)):
+        yield TaskConversion(
+            number,
+            "",
+            "",
+            ConversionState.FAILED,
+            why="the mirror does not hold it as JSON. Check the id, or mirror the task first.",
         )
 
 

@@ -33,6 +33,11 @@ async def json_heads(
     """
     async with mirror_at(dest, doing=doing) as store:
         heads = await store.receipts()
+    if not heads:
+        raise ConfigError(
+            f"cannot {doing} {str(dest)!r}: it holds no task yet. Mirror tasks into it first, with "
+            "--format json."
+        )
     as_json = {
         number: head
         for number, head in heads.items()

@@ -75,7 +75,7 @@ def in_words(ids: Sequence[int]) -> Iterator[str]:
     yield from in_ranges(set(ids) - named)
 
 
-def required(ids: Sequence[int] | None) -> set[int]:
+def required(ids: Collection[int] | None) -> set[int]:
     """Return those of some ids that have to exist."""
     return set(ids or ()) - (ids.of_ranges if isinstance(ids, IdList) else frozenset())
 

@@ -18,6 +18,7 @@ import asynccvat as ac
 from asynccvat import errors
 from asynccvat.commands.convert import run
 from asynccvat.core.convert.comparable import comparable_xml
+from asynccvat.core.selections.id_lists import IdList
 from asynccvat.fs import files, system_calls
 from asynccvat.models import ConversionReport, TaskConversion
 
@@ -180,6 +181,27 @@ async def test_what_cannot_be_converted_at_all_is_refused_at_once(
         await ac.convert(exports, tmp_path / "out", to="coco")
     with pytest.raises(errors.ConfigError, match="holds neither a mirror nor backups"):
         await ac.convert(tmp_path / "nothing", tmp_path / "out", to="coco")
+
+
+@pytest.mark.usefixtures("serve")
+async def test_a_task_that_is_named_and_not_mirrored_fails_unless_it_is_one_of_a_range(
+    data: Path, tmp_path: Path
+) -> None:
+    named = await ac.convert(data, tmp_path / "a", to="coco", task_ids=[1, 9])
+    assert states(named) == {1: "converted", 9: "failed"}
+    assert "the mirror does not hold it as JSON" in (named.failed[0].why or "")
+    ranges = IdList.of([1, range(3, 10)])
+    assert states(await ac.convert(data, tmp_path / "b", to="coco", task_ids=ranges)) == {
+        1: "converted",
+        3: "converted",
+    }
+
+
+async def test_a_mirror_without_tasks_is_refused(serve: Serving, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    await ac.mirror(serve.client, empty, ac.Selection(task_ids=[99]), spec="json", options=QUICK)
+    with pytest.raises(errors.ConfigError, match="it holds no task yet"):
+        await ac.convert(empty, tmp_path / "out", to="coco")
 
 
 @pytest.mark.usefixtures("serve")
