@@ -33,11 +33,13 @@ def merge(
     shared: SharedOptions,
     *,
     destinations: Annotated[
-        list[Path], typer.Argument(metavar="DEST...", help="The folders of one or more mirrors.")
+        list[Path], typer.Argument(metavar="DEST", help="The folders of one or more mirrors.")
     ],
     to: Annotated[
         DataSetFormat,
-        typer.Option("--to", help="The format of the data set; yolo is that of Ultralytics."),
+        typer.Option(
+            "--to", help="The format of the data set: coco, yolo (of Ultralytics) or cvat."
+        ),
     ],
     out: Annotated[
         Path,
@@ -47,7 +49,7 @@ def merge(
         ImagePlacing,
         typer.Option(
             "--images",
-            help="Link images, which takes no room, or copy them. A program that writes into a "
+            help="link images, which takes no room, or copy them. A program that writes into a "
             "linked image changes the mirror's, too.",
         ),
     ] = ImagePlacing.LINK,
@@ -66,8 +68,8 @@ def merge(
         option(
             "--split-by",
             group=_PARTS,
-            help="Keep the images of a task together, place each image on its own (a video stays "
-            "whole), or take CVAT's subsets as parts.",
+            help="What stays together: task, image (a video stays whole), or subset, which takes "
+            "CVAT's subsets as parts.",
         ),
     ] = SplitBy.TASK,
     label: Annotated[
@@ -177,7 +179,7 @@ def merge(
     )
     if as_json:
         output.write_json(report.to_json())
-    else:
+    elif report.parts:
         _show(report)
     _summarize(report)
     return ExitCode.SOME_FAILED if report.failed else ExitCode.DONE

@@ -51,6 +51,10 @@ class TaskFolder:
         """The folder of its images, relative to those of a part."""
         return f"{self.prefix}{self.head.folder}"
 
+    def path(self, name: str) -> Path:
+        """Return where one of its files is."""
+        return self.mirror / self.head.folder / name
+
     def read(self, path: str) -> bytes | None:
         """Read one file of the task. No link is followed.
 

@@ -16,11 +16,17 @@ from asynccvat.core.merge.filters import MergeFilter
 from asynccvat.core.merge.names import source_prefixes
 from asynccvat.core.merge.report import FailedMerge, MergedFiles, MergeReport
 from asynccvat.core.merge.splits import Split
-from asynccvat.core.merge.values import DataSetFormat, ImagePlacing
+from asynccvat.core.merge.values import DataSetFormat, ImagePlacing, MergeTask
 from asynccvat.core.plans.verify import select_receipts
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
-from asynccvat.errors import ConfigError, InexactConversionError, UnsafePathError
+from asynccvat.errors import (
+    AsyncCvatError,
+    ConfigError,
+    InexactConversionError,
+    StoreError,
+    UnsafePathError,
+)
 from asynccvat.fs import disk_errors
 from asynccvat.store import MirrorStore
 from asynccvat.store.data_sets import DataSetFolder, open_data_set
@@ -143,23 +149,27 @@ class _Merge:
         """Merge some tasks. One that fails stops no other."""
         for one in tasks:
             try:
-                self._add(one)
+                task = read_task(one, self._plan.to, self._plan.filter)
+            except (InexactConversionError, StoreError) as error:
+                self._fail(one, error)
+                continue
+            try:
+                self._add(one, task)
             except (InexactConversionError, UnsafePathError) as error:
-                head = one.head
-                self._failed.append(
-                    FailedMerge(str(one.mirror), head.task_id, head.task_name, str(error))
-                )
+                self._fail(one, error)
 
-    def _add(self, one: TaskFolder) -> None:
-        plan = self._plan
-        task = read_task(one, plan.to, plan.filter)
+    def _fail(self, one: TaskFolder, error: AsyncCvatError) -> None:
         head = one.head
+        self._failed.append(FailedMerge(str(one.mirror), head.task_id, head.task_name, str(error)))
+
+    def _add(self, one: TaskFolder, task: MergeTask) -> None:
+        split, task_id = self._plan.split, one.head.task_id
         images = [
-            (plan.split.part_of(head.task_id, image, is_video=task.is_video), image)
-            for image in plan.filter.images(task.images, self._categories)
+            (split.part_of(task_id, image, is_video=task.is_video), image)
+            for image in self._plan.filter.images(task.images, self._categories)
         ]
         if images:
-            self._categories.add(task.labels, f"task {head.task_id}")
+            self._categories.add(task.labels, f"task {task_id}")
             self.writer.add(one, images)
         self._merged += 1
 

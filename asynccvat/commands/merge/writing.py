@@ -11,8 +11,9 @@ from asynccvat.core.merge.coco import CocoPart
 from asynccvat.core.merge.cvat import CvatPart
 from asynccvat.core.merge.names import ImageNames
 from asynccvat.core.merge.report import MergedPart
-from asynccvat.core.merge.values import DataSetFormat, MergeImage
+from asynccvat.core.merge.values import DataSetFormat, MergeImage, not_mergeable
 from asynccvat.core.merge.yolo import data_yaml, label_file, label_path
+from asynccvat.core.paths import NameRules, safe_member_path
 from asynccvat.store.data_sets import DataSetFolder
 
 
@@ -40,18 +41,26 @@ class DataSetWriter:
         self._stack.close()
 
     def add(self, task: TaskFolder, images: list[tuple[str, MergeImage]]) -> None:
-        """Add images of a task, each with the part to which it belongs.
+        """Add images of a task, each with the part to which it belongs: all of them or none.
 
         Raises:
+            InexactConversionError: The mirror lacks the file of an image.
             StoreError: The disk refuses it, or a file of others is in the way.
             UnsafePathError: The name of an image leads outside.
         """
         names: dict[str, ImageNames] = {}
+        checked = []
         for part, image in images:
             if part not in names:
                 names[part] = ImageNames(task.place, for_yolo=self._to is DataSetFormat.YOLO)
-                self.parts.setdefault(part, MergedPart(part)).tasks += 1
-            self._add(task, part, image, names[part].unique(_file_name(image)))
+            name = names[part].unique(_file_name(image))
+            safe_member_path(f"images/{part}/{name}", NameRules())
+            _check_file(task, image)
+            checked.append((part, image, name))
+        for part in names:
+            self.parts.setdefault(part, MergedPart(part)).tasks += 1
+        for part, image, name in checked:
+            self._add(task, part, image, name)
 
     def finish(self) -> None:
         """Write the files of annotations, and remove what is no longer a part.
@@ -79,8 +88,7 @@ class DataSetWriter:
             counts.without_file += 1
         else:
             folder = f"{part}/images" if self._to is DataSetFormat.CVAT else f"images/{part}"
-            source = task.mirror / task.head.folder / image.file
-            self._folder.add_image(f"{folder}/{name}", source, link=self._link)
+            self._folder.add_image(f"{folder}/{name}", task.path(image.file), link=self._link)
         if self._to is DataSetFormat.YOLO:
             labels = label_file(image, self._categories)
             self._folder.add_text(label_path(part, name), labels)
@@ -93,6 +101,14 @@ class DataSetWriter:
             writer = CocoPart() if self._to is DataSetFormat.COCO else CvatPart(part)
             self._open[part] = writer, self._stack.enter_context(self._folder.body())
         return self._open[part]
+
+
+def _check_file(task: TaskFolder, image: MergeImage) -> None:
+    if image.file is not None and not task.path(image.file).is_file():
+        raise not_mergeable(
+            f"its file {image.file!r} is missing. Repair the mirror with `asynccvat verify "
+            "--repair`"
+        )
 
 
 def _file_name(image: MergeImage) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -293,11 +294,28 @@ async def test_an_edited_file_is_told_and_stays(serve: Serving, tmp_path: Path) 
 async def test_a_name_that_leads_outside_fails_its_task(raw: Path, tmp_path: Path) -> None:
     path = raw / "task2/frames.json"
     media = json.loads(path.read_bytes())
-    media["frames"][0]["name"] = "../../../../evil.jpg"
+    media["frames"][1]["name"] = "../../../../evil.jpg"
     path.write_text(json.dumps(media))
     report = await ac.merge([raw], tmp_path / "a/b/c", to="yolo", task_ids=[2, 3])
     assert [one.task_id for one in report.failed] == [2]
     assert not list(tmp_path.rglob("evil*"))
+    assert [part.tasks for part in report.parts] == [1]
+    assert not list((tmp_path / "a/b/c").rglob("task2"))
+
+
+async def test_a_task_whose_folder_or_image_is_missing_fails_alone(
+    serve: Serving, tmp_path: Path
+) -> None:
+    source = await mirrored(serve, tmp_path / "source", COCO)
+    (source / "task2/images/default/street_0001.jpg").unlink()
+    shutil.rmtree(source / "task3")
+    report = await ac.merge([source], tmp_path / "out", to="coco")
+    missing, gone = report.failed
+    assert (missing.task_id, gone.task_id, report.tasks) == (2, 3, 4)
+    assert "its file 'images/default/street_0001.jpg' is missing. Repair" in missing.why
+    assert "No such file" in gone.why
+    assert not list((tmp_path / "out").rglob("task2"))
+    assert len(instances(tmp_path / "out")["images"]) == 8
 
 
 async def test_wrong_use_is_refused(raw: Path, tmp_path: Path) -> None:
