@@ -80,6 +80,18 @@ async def test_json_and_exports_become_the_same_data_set(
     assert of_exports.warnings == []
 
 
+async def test_images_of_a_mirror_as_json_come_into_every_format(
+    serve: Serving, tmp_path: Path
+) -> None:
+    source = await mirrored(serve, tmp_path / "source", ac.ExportSpec("CVAT JSON", images=True))
+    for to in ("coco", "yolo", "cvat"):
+        report = await ac.merge([source], tmp_path / to, to=to)
+        assert (report.files.linked, report.parts[0].without_file) == (12, 0)
+        [image] = tmp_path.joinpath(to).rglob("task2/street_0001.jpg")
+        assert image.samefile(source / "task2/images/street_0001.jpg")
+    assert check_as_ultralytics_does(tmp_path / "yolo") == 12
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pycocotools calls numpy the old way
 async def test_pycocotools_loads_the_data_set(serve: Serving, tmp_path: Path) -> None:
     module = pytest.importorskip("pycocotools.coco", reason="pycocotools is not installed")
