@@ -67,8 +67,10 @@ def test_a_log_is_a_table_of_states(shell: Shell) -> None:
     ended = shell("log", "raw", "-t", "2")
     assert ended.code == 0
     head, first, second = (line.split("\t") for line in ended.out.splitlines())
-    assert head == ["since", "annotations", "added", "removed", "changed", "by label and kind"]
+    assert head == ["since", "total", "added", "removed", "changed", "by label and kind"]
     assert first[2:5] == ["", "", ""]
+    again = shell("diff-annotations", f"2@{first[0]}", f"2@{second[0]}", "-i", "raw")
+    assert again.err.startswith("0 added, 1 removed, ")
     assert second[2:5] == ["0", "1", "0"]
     assert int(second[1]) == int(first[1]) - 1
     assert "car rectangle" in first[5]

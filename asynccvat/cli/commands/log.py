@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,8 @@ from asynccvat.cli.text import counted, printable
 if TYPE_CHECKING:
     from asynccvat.models import AnnotationLogEntry
 
-_NUMBERS = ("annotations", "added", "removed", "changed")
+_FRACTION = re.compile(r"\.\d+(?=Z|$)")
+_NUMBERS = ("total", "added", "removed", "changed")
 
 
 @command
@@ -71,4 +73,5 @@ def _row(one: AnnotationLogEntry) -> tuple[str, ...]:
         changes = (first, second, third)
     counts = [f"{label} {kind} {count:,}" for (label, kind), count in one.counts.items()]
     total = f"{one.total:,}" if one.counts or one.why is None else ""
-    return (one.since, total, *changes, ", ".join(counts))
+    since = _FRACTION.sub("", one.since)  # the end of a second is what `--at` takes it for
+    return (since, total, *changes, ", ".join(counts))

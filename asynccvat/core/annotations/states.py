@@ -17,6 +17,7 @@ from asynccvat.errors import ConfigError
 
 _NUMBERED = re.compile(r"(.+)-(\d{1,9})", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_SECOND = re.compile(r"[T ]\d\d:\d\d:\d\d(?![\d.,])", re.ASCII)
 _FIRST = datetime.min.replace(tzinfo=UTC)
 # Seconds between two dates of one change on the disk.
 _NEAR = 2.0
@@ -59,7 +60,7 @@ class AnnotationState:
 
 
 def read_moment(text: str) -> datetime:
-    """Return the moment that a date means. A day means its end, a time without a zone is UTC.
+    """Return the moment that a date means. A day or a second means its end. UTC is the default.
 
     Raises:
         ConfigError: It is no date.
@@ -68,6 +69,8 @@ def read_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         if _DAY.fullmatch(text):
             moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
+        elif _SECOND.search(text):
+            moment = moment.replace(microsecond=999_999)
     except ValueError:
         raise ConfigError(
             f"{text!r} is no date. Write a day like 2026-11-01, or a time like 2026-11-01T12:00."

@@ -100,6 +100,13 @@ def test_what_is_no_date_is_refused(text: str) -> None:
         read_moment(text)
 
 
+def test_a_second_means_its_end_so_that_shown_dates_can_be_given_back() -> None:
+    assert read_moment("2026-01-01T08:00:05Z").microsecond == 999_999
+    assert read_moment("2026-01-01T08:00:05+01:00").microsecond == 999_999
+    assert read_moment("2026-01-01T08:00:05.25Z").microsecond == 250_000
+    assert read_moment("2026-01-01T08:00").microsecond == 0
+
+
 def test_the_last_day_of_the_calendar_is_a_date() -> None:
     assert read_moment("9999-12-31").year == 9999
 
