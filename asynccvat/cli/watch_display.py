@@ -23,7 +23,6 @@ from asynccvat.cli.text import counted, ended, printable, span
 from asynccvat.cli.wrapping import wrapped
 from asynccvat.core.quantities import duration_text
 from asynccvat.core.texts import first_few
-from asynccvat.errors import AsyncCvatError, TimeLimitError
 from asynccvat.events import DestinationSettled, Planned, RunFinished, TaskDone, Warned
 from asynccvat.models import WatchState
 
@@ -153,7 +152,8 @@ class WatchDisplay:
             if warning.startswith("on_change failed"):
                 self.say(f"warning: {printable(warning.replace('on_change', '--on-change', 1))}")
         if done.error is not None:
-            self.say(f"Round {done.number:,} did not end: {_why(done.error)}")
+            why = ended(printable(str(done.error)))
+            self.say(f"Round {done.number:,} did not end: {why} It is tried again later.")
         if self._as_lines:
             self._write(lambda: output.write_json_line(done.to_json()))
         elif self._is_worth_a_line(done):
@@ -199,15 +199,6 @@ class WatchDisplay:
             parts.append(f"not up to date: {printable(status.problem)}")
         line = "; ".join(parts)
         return Text(f"{status.destination}: {line}", style="dim", no_wrap=True, overflow="ellipsis")
-
-
-def _why(error: AsyncCvatError) -> str:
-    """Return why a round did not end, and what the watch does about it."""
-    if isinstance(error, TimeLimitError):
-        # Its own advice, to run the command again, is for a run that has ended.
-        said = "it took longer than --max-time allows. What is done is kept."
-        return f"{said} The next round goes on."
-    return f"{ended(printable(str(error)))} It is tried again later."
 
 
 def _round_line(done: WatchRound) -> str:

@@ -196,17 +196,6 @@ def test_an_error_says_that_it_is_tried_again() -> None:
     assert err(shown) == "Round 7 did not end: no route. It is tried again later.\n"
 
 
-def test_a_round_that_took_too_long_gives_no_advice_to_run_the_command_again() -> None:
-    shown = console(terminal=False)
-    display = WatchDisplay(shown, verbose=False)
-    advice = "the run has taken 1h, which --max-time allows. Run the same command again."
-    display.end_round(ended(7, error=errors.TimeLimitError(advice)))
-    assert err(shown) == (
-        "Round 7 did not end: it took longer than --max-time allows. What is done is kept. "
-        "The next round goes on.\n"
-    )
-
-
 def test_the_destination_is_described_once() -> None:
     shown = console(terminal=False)
     display = WatchDisplay(shown, verbose=False)
