@@ -12,7 +12,7 @@ from asynccvat import (
     StoreLockedError,
     TaskOutcome,
 )
-from asynccvat.cli.text import counted, ended, number_of_bytes, printable, span
+from asynccvat.cli.text import counted, ended, number_of_bytes, of_each, printable, span
 from asynccvat.core.quantities import duration_text
 from asynccvat.errors import DiskFullError, DriveError, GatewayError
 from asynccvat.events import (
@@ -138,7 +138,7 @@ def _at_the_end(report: RunReport) -> Iterator[str]:
             first = ", ".join(str(outcome.task_id) for outcome in warned[:3])
             yield (
                 f"warning: {counted(len(warned), warned[0].target)} ({first}, ...): "
-                f"{ended(warning)} "
+                f"{ended(of_each(warning))} "
                 "The report (--report-json) names them all."
             )
 

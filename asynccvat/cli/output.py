@@ -86,14 +86,18 @@ def write(line: str) -> None:
     _on_stdout(lambda: sys.stdout.write(line + "\n"))
 
 
-def sentence(text: str) -> None:
+def sentence(text: str, *, indent: int = 2) -> None:
     """Write a sentence to stdout: one line, or on a terminal lines that are wrapped at words.
+
+    Args:
+        text: The sentence.
+        indent: By how many blanks its further lines are indented.
 
     Raises:
         StdoutError: Stdout cannot be written to.
     """
     width = width_of(sys.stdout)
-    for line in [text] if width is None else wrapped(text, width):
+    for line in [text] if width is None else wrapped(text, width, indent=indent):
         write(line)
 
 
@@ -171,6 +175,7 @@ def table(
     *,
     numbers: Sequence[str] = (),
     wraps: Sequence[str] = (),
+    copied: Sequence[str] = (),
 ) -> None:
     """Write a table: drawn on a terminal; elsewhere a line of tab-separated cells per row.
 
@@ -183,6 +188,8 @@ def table(
             the terminal shows links.
         numbers: The titles of the columns that are aligned to the right.
         wraps: The titles of the columns that become narrower on a narrow terminal.
+        copied: The titles of columns whose cells stay whole, since people copy them. Where they are
+            too wide, the lines are longer than the terminal.
     """
     rows = list(rows)
     cells = [["" if cell is None else printable(str(cell)) for cell in row] for row in rows]
@@ -200,11 +207,11 @@ def table(
         for title, *column in zip(columns, *cells, strict=True)
         if any(column) or not cells
     }
-    needed = sum(
-        _FOLDED if title in wraps else max(map(cell_len, [title, *column]))
-        for title, column in told.items()
-    )
-    folds = needed + _MARGIN * (len(told) - 1) > console.width
+    widths = {title: max(map(cell_len, [title, *column])) for title, column in told.items()}
+    needed = sum(_FOLDED if title in wraps else width for title, width in widths.items())
+    needed += _MARGIN * (len(told) - 1)
+    overflows = needed > console.width and any(title in copied for title in told)
+    folds = needed > console.width and not overflows
     linked = shows_links(os.environ)
     places = [number for number, title in enumerate(columns) if title in told]
     shown = [
@@ -214,7 +221,10 @@ def table(
     if folds and len(told) * (_NARROWEST + _MARGIN) - _MARGIN > console.width:
         _write_blocks(console, list(told), shown)
         return
-    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    # A rule that is longer than the terminal would look like two.
+    style = None if overflows else box.SIMPLE_HEAD
+    margin = (0, _MARGIN, 0, 0) if overflows else (0, 1)
+    drawn = Table(box=style, show_edge=False, pad_edge=False, padding=margin)
     for title in told:
         drawn.add_column(
             title,
@@ -224,7 +234,9 @@ def table(
         )
     for drawn_row in shown:
         drawn.add_row(*drawn_row)
-    console.print(drawn)
+    if overflows:
+        console.width = needed  # it would make the columns narrower than that
+    console.print(drawn, crop=not overflows)
 
 
 def _write_blocks(

@@ -8,7 +8,7 @@ from typing import Any
 
 from asynccvat.cli import output
 from asynccvat.cli.exit_codes import ExitCode
-from asynccvat.cli.text import ended, printable
+from asynccvat.cli.text import ended, of_each, printable
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 
@@ -113,4 +113,5 @@ def explain(steps: Sequence[Step]) -> None:
     for (target, kind, detail), ids in tasks.items():
         word = "refused" if kind == "refuse" else "warning"
         whose = f"{target.plural if len(ids) > 1 else target} {first_few(ids, _MOST_TASKS)}"
-        output.remark(f"{word}: {whose}: {ended(printable(detail))}")
+        said = of_each(detail) if len(ids) > 1 else detail
+        output.remark(f"{word}: {whose}: {ended(printable(said))}")

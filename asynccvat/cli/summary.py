@@ -106,7 +106,11 @@ def _counts(report: RunReport, place: str, noun: str, moved: str) -> str:
         how = "Interrupted after" if report.stopped_by is None else "Stopped after"
     elif report.guard is not None and not counts:
         how, parts = "Refused after", ["none done"]
-    elif len(report.outcomes) == report.targets > 0 and counts.keys() <= {"unchanged", "skipped"}:
+    elif (
+        report.guard is None  # Else there is something to do, which the guard refused.
+        and len(report.outcomes) == report.targets > 0
+        and counts.keys() <= {"unchanged", "skipped"}
+    ):
         idle = ", nothing to do"
     return (
         f"{how} {span(report.seconds)}{idle}: {counted(report.targets, noun)} "

@@ -33,6 +33,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
+def of_each(explanation: str) -> str:
+    """Return what is true of one target as true of each: "it has" becomes "each has"."""
+    return f"each {explanation[3:]}" if explanation.startswith("it ") else explanation
+
+
 def ended(line: str) -> str:
     """End a sentence with a full stop, unless it has an end."""
     return line if line.endswith((".", "?", "!")) else f"{line}."

@@ -144,5 +144,6 @@ def summary(report: VerifyReport, place: str) -> str:
     if report.resumed:
         parts.append(f", {counted(report.resumed, report.target)} of them checked before")
     if report.kept:
-        parts.append(f", {report.kept:,} moved to .asynccvat/kept")
+        # Earlier runs moved most of them there, so the sentence does not say when.
+        parts.append(f", {counted(report.kept, 'item')} in .asynccvat/kept")
     return f"{''.join(parts)}: {place}"

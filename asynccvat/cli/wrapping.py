@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from typing import IO
 
 _FALLBACK_WIDTH = 80
-_INDENT = "  "
 # A command between backticks is one word: a shell could not run it in two lines.
 _WORD = re.compile(r"(\s*)((?:`[^`]*`|\S)+)")
 
 
-def wrapped(line: str, width: int) -> list[str]:
+def wrapped(line: str, width: int, *, indent: int = 2) -> list[str]:
     """Return the lines of a sentence on a terminal. All except the first are indented.
 
     A word that is longer than a line stays whole, so that it can be copied.
@@ -21,18 +20,19 @@ def wrapped(line: str, width: int) -> list[str]:
     Args:
         line: The sentence. Its own indentation stays.
         width: Characters of a line.
+        indent: By how many blanks the others are indented, besides its own indentation.
     """
-    return list(_lines(line, width)) or [""]
+    return list(_lines(line, width, " " * indent)) or [""]
 
 
-def _lines(line: str, width: int) -> Iterator[str]:
+def _lines(line: str, width: int, indent: str) -> Iterator[str]:
     own = line[: len(line) - len(line.lstrip())]
     current, begun = own, False
     for space, word in _WORD.findall(line):
         more = f"{space}{word}" if begun else word
         if begun and _cells(current) + _cells(more) > width:
             yield current
-            current, more = own + _INDENT, word
+            current, more = own + indent, word
         current, begun = current + more, True
     if begun:
         yield current

@@ -7,10 +7,15 @@ from collections.abc import Iterable, Sequence
 
 # A number, or what stands for an own one.
 _NUMBER = re.compile(r"([0-9](?:[0-9.,:]*[0-9])?|\.\.\.)")
+# The address of a server is that of all: a host such as 127.0.0.1 may hold the id of a task.
+_SERVER = re.compile(r"(https?://[^\s/'\"]+)")
 
 
 def common_cause(message: str, *, target: str, id_: int, own: Iterable[str | None]) -> str:
     """Return why a target failed, without its id and what else is its own.
+
+    The address of a server stays whole. A name is its own only where it stands as whole words:
+    tasks may be called `a`.
 
     Args:
         message: Why, for this target.
@@ -18,14 +23,20 @@ def common_cause(message: str, *, target: str, id_: int, own: Iterable[str | Non
         id_: Its id, 0 if it has none.
         own: Its name and its place, as far as it has them.
     """
-    for part in own:
-        if part:
-            message = message.replace(repr(part), "'...'").replace(part, "...")
+    named = [part for part in own if part]
+    for part in named:
+        message = message.replace(repr(part), "'...'")
     if id_:
         message = re.sub(rf"^{target} {id_}: ", "", message, flags=re.IGNORECASE)
         message = re.sub(rf"\b({target}) {id_}\b", r"the \1", message, flags=re.IGNORECASE)
-        message = re.sub(rf"\b{id_}\b", "...", message)
-    return message
+    words = [re.escape(part) for part in named] + ([str(id_)] if id_ else [])
+    if not words:
+        return message
+    owned = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)")
+    return "".join(
+        part if _SERVER.fullmatch(part) else owned.sub("...", part)
+        for part in _SERVER.split(message)
+    )
 
 
 def shared_words(messages: Sequence[str]) -> str:

@@ -28,6 +28,9 @@ _NOUNS = {"import-dataset": "dataset"}
 """By command, what each outcome is about, where that is not its target."""
 
 _WITHOUT_WORK = ("kept", "skipped", "unfinished")
+_SHOWN = {"kept": "unchanged"}
+"""What the page calls an action by another word, as the summary on a terminal does."""
+
 _IDS_OF_A_GROUP = 50
 _MESSAGE = 2_000
 _NAME = 300
@@ -44,8 +47,10 @@ def document(timeline: Timeline, started_at: str) -> dict[str, Any]:
     lines = timeline.lines
     shown = lines_shown(lines)
     groups = failure_groups(lines)
+    head = head_of(timeline, started_at)
+    counts = {_SHOWN.get(action, action): count for action, count in head["counts"].items()}
     return {
-        "head": head_of(timeline, started_at),
+        "head": head | {"counts": counts},
         "settings": [[_text(name), _text(value)] for name, value in _settings(timeline.begun)],
         "warnings": [_text(warning, _MESSAGE) for warning in timeline.warnings[:_MOST_WARNINGS]],
         "warningCount": len(timeline.warnings),
@@ -186,7 +191,7 @@ def _table(lines: Sequence[TaskLine]) -> dict[str, Any]:
         "step": [line.step for line in lines] if any(line.step for line in lines) else None,
         "target": [words.number(line.target) for line in lines],
         "name": [_text(line.outcome.get("name") or line.name) for line in lines],
-        "action": [words.number(_action(line)) for line in lines],
+        "action": [words.number(_SHOWN.get(one := _action(line), one)) for line in lines],
         "reason": [words.number(_text(line.outcome.get("reason") or "")) for line in lines],
         "start": [_ms(line.start) for line in lines],
         "took": [_ms(line.seconds) for line in lines],

@@ -106,6 +106,9 @@ LINES = {
     "asynccvat convert data --to cvat": ["cvat", "cvat-for-images", "cvat-for-video"],
     "asynccvat convert data --to ultra": ["ultralytics"],
     "asynccvat convert data --to v": ["voc"],
+    "asynccvat copy --from l": ["lab"],
+    "asynccvat copy --from lab --to ": ["lab"],
+    "asynccvat logout ": ["own"],
     "asynccvat help conn": ["connection"],
     "asynccvat help list-t": ["list-tasks"],
 }
@@ -124,6 +127,18 @@ def save_profile(environment: dict[str, str]) -> None:
     profile = {"server": "https://lab.example.com", "token": "abcdefgh.x"}
     path.write_text(json.dumps({"version": 1, "profiles": {"lab": profile}}), "utf-8")
     path.chmod(0o600)
+    logins = path.parent.parent / "asynccvat" / "logins.json"
+    logins.parent.mkdir(mode=0o700)
+    login = {
+        "name": "own",
+        "url": "https://own.example.com",
+        "username": "ann",
+        "store": "file",
+        "fingerprint": "f",
+        "saved": "2026-01-01T00:00:00Z",
+    }
+    logins.write_text(json.dumps({"version": 1, "logins": [login]}), "utf-8")
+    logins.chmod(0o600)
 
 
 @needs("bash")

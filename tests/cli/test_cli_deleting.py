@@ -92,3 +92,10 @@ def test_a_project_that_a_limit_or_a_condition_leaves_out_is_not_called_gone(she
     for narrowed in (("--limit", "1"), ("--name", "other")):
         ended = shell("delete", "--projects", "--project-id", "1,77", *narrowed, "--json")
         assert [step["step"] for step in ended.json["steps"]] in (["delete"], [])
+
+
+def test_what_holds_for_several_tasks_is_said_of_each(shell: Shell, own: SimulatedServer) -> None:
+    for task_id in (1, 2):
+        own.add_issue(task_id, "look")
+    ended = shell("delete", "-t", "1,2")
+    assert "warning: tasks 1, 2: each has an open issue; --lose-issues" in ended.err

@@ -86,6 +86,22 @@ def test_a_dry_run_has_the_exit_code_of_the_run(
     assert (planned.code, shell("mirror", "data", *options, "--no-fsync").code) == (1, 1)
 
 
+def test_a_folder_that_would_move_is_shown_with_its_old_name(
+    shell: Shell, own: SimulatedServer
+) -> None:
+    assert sorted(own.tasks) == [1, 2, 3, 4]
+    assert shell("mirror", "data", "-t", "1-3", "--no-fsync").code == 0
+    planned = shell("mirror", "data", "--layout", "t{id}", "--change", "--dry-run")
+    assert planned.out.splitlines()[0].split("\t") == [
+        *("step", "task", "folder", "reason", "name", "before")
+    ]
+    moves = [(row[0], row[2], row[5]) for row in rows(planned.out)]
+    assert moves == [
+        *(("move", f"t{number}", f"task{number}") for number in (1, 2, 3)),
+        ("fetch", "t4", ""),
+    ]
+
+
 def test_a_refusal_comes_before_a_guard(shell: Shell, own: SimulatedServer) -> None:
     assert shell("mirror", "data", "--no-fsync").code == 0
     for task_id in (2, 3, 4):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from terminals import on_a_terminal
 
 from asynccvat.simulator import Fault, SimulatedServer, SimulatorOptions
 from asynccvat.simulator.threads import serve_in_thread
@@ -98,6 +99,32 @@ def test_what_was_edited_or_is_missing_is_named(shell: Shell, mirrored: Simulate
         {"target_id": 3, "path": "task3/annotations.xml", "state": "missing"},
     ]
     assert status["last_run"]["counts"] == {"fetched": 3}
+
+
+@pytest.mark.usefixtures("mirrored")
+def test_on_a_narrow_terminal_texts_are_wrapped_and_names_to_copy_stay_whole(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = "{project}/{subset}/task{id}-of-a-narrow-street"
+    assert shell("mirror", "data", "--layout", layout, "--change", *FAST).code == 0
+    path = next(Path("data").rglob("task2-*/annotations.xml"))
+    edited(path)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("CI", raising=False)
+    lines = [line.rstrip() for line in on_a_terminal(tmp_path, ("status", "data"), ()).splitlines()]
+    assert "  mirrors    all tasks, CVAT, without images, folders like" in lines
+    assert f"             '{layout}'" in lines
+    assert f"             {path.relative_to('data')}" in lines  # longer than a line
+    assert shell("mirror", "data", "--force", "-t", 2, *FAST).code == 0
+    (item,) = shell("kept", "data", "--json").json["items"]
+    (row,) = [
+        line
+        for line in on_a_terminal(tmp_path, ("kept", "data"), ()).splitlines()
+        if "kept/" in line
+    ]
+    assert row.split()[-1] == item["name"]
+    assert len(row.rstrip()) > 60
 
 
 def test_a_list_of_many_edited_files_is_cut(shell: Shell, mirrored: SimulatedServer) -> None:

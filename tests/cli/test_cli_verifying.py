@@ -258,7 +258,7 @@ def test_damage_is_repaired_and_the_code_reflects_the_repaired_state(
     *lines, last = ended.out.splitlines()
     assert kinds([line.removeprefix("repaired: ") for line in lines]) == wrong
     assert "(5 repaired, no problems), " in last
-    assert "moved to .asynccvat/kept" in last
+    assert last.endswith(", 2 items in .asynccvat/kept: data")
     assert "warning: task 2: files of 'data/task2' that were edited" in ended.err
     for path in template[1].glob("task*/**/*"):
         if path.is_file():

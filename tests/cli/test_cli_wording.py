@@ -73,6 +73,14 @@ def test_a_run_with_nothing_to_do_says_so(
     assert capsys.readouterr().out.startswith(start)
 
 
+def test_a_run_has_something_to_do_if_a_guard_refused_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = TaskOutcome(task_id=1, action=Action.KEPT, reason="absent")
+    write_summary(RunReport(outcomes=(kept,), guard="nothing is removed"), "data")
+    assert capsys.readouterr().out.startswith("Done in 0.0 s: 1 task (1 unchanged)")
+
+
 def test_a_shell_may_complete_a_command_with_a_repeated_option() -> None:
     command: Any = get_command(cli.app)
     arguments = ["list-tasks", "--name", "a", "--name", "b", "--sta"]

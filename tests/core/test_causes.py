@@ -19,11 +19,19 @@ from asynccvat.core.causes import cause_key, common_cause, shared_words
         ("cannot write data/task57/a.jpg: disk full", "cannot write .../a.jpg: disk full"),
         ("street is empty", "... is empty"),
         ("member 57 of 570 is damaged", "member ... of 570 is damaged"),
+        ("http://10.0.0.57:57/api/tasks/57 is gone", "http://10.0.0.57:57/api/tasks/... is gone"),
+        ("https://street.example.com answered 400", "https://street.example.com answered 400"),
     ],
 )
 def test_what_is_a_tasks_own_is_left_out(message: str, common: str) -> None:
     own = ("data/task57", "street")
     assert common_cause(message, target="task", id_=57, own=own) == common
+
+
+def test_a_short_name_is_left_out_as_a_word_alone() -> None:
+    message = "cannot read 'a': a is a folder, http://a answered"
+    common = "cannot read '...': ... is ... folder, http://a answered"
+    assert common_cause(message, target="task", id_=0, own=("a",)) == common
 
 
 def test_a_target_without_id_and_name_keeps_its_message() -> None:

@@ -219,6 +219,9 @@ def test_unchanged_tasks_are_in_the_table_and_not_in_the_time_line() -> None:
     data = data_of([(0.0, "task_done", kept), (1.0, "run_finished", {"ok": True, "seconds": 1.0})])
     assert data["table"]["id"] == [7]
     assert data["lines"] == {"all": True, "rows": [], "spans": []}
+    # The page says it as the summary does: kept is what was put aside.
+    assert data["head"]["counts"] == {"unchanged": 1}
+    assert data["table"]["words"][data["table"]["action"][0]] == "unchanged"
 
 
 @pytest.mark.parametrize("mark", ["\u202e", "\u2066", "\u200f", "\x1b", "\x00", "\ud800", "\n"])

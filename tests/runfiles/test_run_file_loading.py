@@ -547,3 +547,13 @@ def test_a_file_that_cannot_be_read_is_reported_without_its_content() -> None:
             loaded(text)
         assert SECRET not in str(caught.value)
         assert str(caught.value).startswith("steps.yaml")
+
+
+def test_many_tasks_that_an_earlier_step_fetches_are_found_in_one_pass() -> None:
+    # To compare each of them with each other one would take longer than a test may.
+    last = 20_000
+    steps: tuple[Any, ...] = loaded(
+        f"- {{task: download, parameters: {{task_ids: 1-{last}, out_dir: raw}}}}\n"
+        f"- {{task: upload, parameters: {{task_ids: 1-{last}, in_dir: raw}}}}\n"
+    ).steps
+    assert len(steps[1].awaits) == last

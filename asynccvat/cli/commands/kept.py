@@ -168,7 +168,7 @@ def _show(items: Sequence[KeptItem], line: str, *, as_json: bool) -> ExitCode:
                 for one in items
             ],
             numbers=("id", "files", "size"),
-            wraps=("name",),
+            copied=("name",),
         )
     output.remark(line)
     return ExitCode.DONE

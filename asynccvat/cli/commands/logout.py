@@ -12,6 +12,7 @@ import typer
 import asynccvat
 from asynccvat.cli import accounts, credentials, output, queries, signals
 from asynccvat.cli.command import command
+from asynccvat.cli.completion.values import completing, logins
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
@@ -33,6 +34,7 @@ def logout(
             metavar="NAME",
             help="The login's name or its server's address; by default the default login.",
             show_default=False,
+            autocompletion=completing(logins),
         ),
     ] = None,
     keep_token: Annotated[

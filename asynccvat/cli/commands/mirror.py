@@ -131,8 +131,11 @@ def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:
         output.remark(plan.description)
         for warning in plan.warnings:
             output.remark(f"warning: {warning}")
+        steps = plans.shown(described["steps"], verbose=verbose)
+        # The last column, so that the others keep their places in a pipe.
+        before = ("before",) if any(step.get("previous_folder") for step in steps) else ()
         plans.show_steps(
-            ("step", str(plan.target), "folder", "reason", "name"),
+            ("step", str(plan.target), "folder", "reason", "name", *before),
             [
                 (
                     step["step"],
@@ -140,11 +143,12 @@ def show_plan(plan: Plan, *, as_json: bool, verbose: bool) -> ExitCode:
                     step["folder"],
                     step["reason"],
                     step["name"],
+                    *(step.get("previous_folder", "") for _ in before),
                 )
-                for step in plans.shown(described["steps"], verbose=verbose)
+                for step in steps
             ],
             numbers=(str(plan.target),),
-            wraps=("folder", "reason", "name"),
+            wraps=("folder", "reason", "name", *before),
         )
     code = plans.show_end(described["steps"], guards=guards, as_json=as_json, verbose=verbose)
     if code is ExitCode.DONE and not plan.listing.complete:

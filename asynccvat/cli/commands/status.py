@@ -56,7 +56,11 @@ def status(
         return ExitCode.DONE
     output.write(printable(f"{found.path}: {found.holds} of {found.server}"))
     for title, line in _lines(found, verbose=shared.verbose):
-        output.write(f"  {title:<{_TITLE_WIDTH}}{printable(line)}".rstrip())
+        whole = f"  {title:<{_TITLE_WIDTH}}{printable(line)}".rstrip()
+        if title:
+            output.sentence(whole, indent=_TITLE_WIDTH)
+        else:
+            output.write(whole)  # a path, which has to be copied as it is
     for warning in found.warnings:
         output.remark(f"warning: {printable(warning)}")
     return ExitCode.DONE

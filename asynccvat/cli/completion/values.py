@@ -77,6 +77,14 @@ def profiles(context: Any, begun: str) -> Iterable[Offer]:
     return saved_servers().items()
 
 
+def logins(context: Any, begun: str) -> Iterable[Offer]:
+    """Offer the saved logins with their servers."""
+    del context, begun
+    from asynccvat import saved_logins  # noqa: PLC0415 - the start-up stays light
+
+    return [(one.name, one.url) for one in saved_logins().logins]
+
+
 def _projects(context: Any) -> dict[int, str]:
     from asynccvat.cli.completion.answers import answers_for  # noqa: PLC0415 - asyncio is heavy
 
@@ -85,9 +93,11 @@ def _projects(context: Any) -> dict[int, str]:
 
 SOURCES: dict[str, Source] = {
     "--format": formats,
+    "--from": profiles,
     "--profile": profiles,
     "--project": projects,
     "--project-id": project_ids,
+    "--to": profiles,
 }
 """What offers the values of an option."""
 

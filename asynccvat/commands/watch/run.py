@@ -42,6 +42,7 @@ from asynccvat.errors import (
     ConfigError,
     NotFoundError,
     PermissionDeniedError,
+    TimeLimitError,
 )
 from asynccvat.events import Event, ServerBack, ServerUnreachable
 from asynccvat.transfer.run import EventCallback, Run
@@ -304,6 +305,10 @@ class Watch:
         found.transferred += report.transferred
         found.warnings += report.warnings
         found.error = report.stopped_by
+        if isinstance(found.error, TimeLimitError):
+            # The run's own advice is to run the command again, which a watch does by itself.
+            said = "the round took longer than --max-time allows. What is done is kept."
+            found.error = TimeLimitError(said)
         return mirror, run.plan, report
 
     def _hear(self, event: Event) -> None:

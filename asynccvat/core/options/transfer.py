@@ -87,7 +87,8 @@ class TransferOptions:
     max_time: float | None = option(
         None,
         "--max-time",
-        "How long the whole run may take. What is done by then is kept; exit code 1.",
+        "How long the whole run may take, or each round of a watch. What is done by then is kept; "
+        "exit code 1.",
         DURATION,
     )
     durable: bool = option(

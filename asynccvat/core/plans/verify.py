@@ -79,7 +79,8 @@ def select_receipts(
     Args:
         heads: All receipts, by task.
         task_ids: Only these tasks; None for all.
-        folders: Only folders whose names match one of these patterns; none for all.
+        folders: Only folders of which the path, its last part, or the path of a folder above
+            matches one of these patterns; none for all.
     """
     return {
         task_id: head
@@ -90,8 +91,9 @@ def select_receipts(
 
 
 def _fits(folder: str, pattern: str) -> bool:
-    """Whether a pattern names a folder, or one that it lies in."""
-    return any(fnmatchcase(one, pattern) for one in (folder, *above(folder)))
+    """Whether a pattern names a folder by its path or its last part, or one that it lies in."""
+    named = (folder, folder.rpartition("/")[2], *above(folder))
+    return any(fnmatchcase(one, pattern) for one in named)
 
 
 def damaged_in_selection(

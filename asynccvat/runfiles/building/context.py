@@ -55,13 +55,13 @@ class StepContext:
     Attributes:
         reader: Collects the problems.
         warnings: What the user should know although the file can be run.
-        made: The folders that the steps before make.
+        made: The folders, as absolute paths, that the steps before make.
     """
 
     def __init__(self, reader: NodeReader) -> None:
         self.reader = reader
         self.warnings: list[str] = []
-        self.made: list[Path] = []
+        self.made: set[Path] = set()
 
     def selected(self, section: Section) -> tuple[Selection | None, NamedPositions]:
         """Return the selection of a section, and the positions of its ids."""
@@ -129,7 +129,8 @@ class StepContext:
 
     def is_made(self, path: Path) -> bool:
         """Whether a step before makes a file or folder."""
-        return any(absolute(path).is_relative_to(made) for made in self.made)
+        whole = absolute(path)
+        return whole in self.made or not self.made.isdisjoint(whole.parents)
 
     def check_present(self, path: Path, place: FilePosition) -> None:
         """Report a file or folder that is missing, and that no earlier step makes."""

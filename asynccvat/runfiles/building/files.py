@@ -66,7 +66,7 @@ def download(context: StepContext, head: StepHead, section: Section) -> Download
     else:
         return None
     _refuse_shared(context, zip(ids, folders, strict=True), places)
-    context.made.extend(map(absolute, folders))
+    context.made.update(map(absolute, folders))
     return DownloadStep(
         **head.fields(places.found),
         paths=dict(zip(ids, folders, strict=True)),

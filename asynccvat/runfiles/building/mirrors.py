@@ -27,7 +27,7 @@ def mirror(context: StepContext, head: StepHead, section: Section) -> MirrorStep
     if prefix is None or selection is None or options is None or "dest" not in values:
         return None
     dest = path_of(values["dest"])
-    context.made.append(absolute(dest))
+    context.made.add(absolute(dest))
     return MirrorStep(
         **head.fields(places.found),
         dest=dest,

@@ -14,7 +14,7 @@ from watching import QuickClock, rounds, watch
 import asynccvat as ac
 from asynccvat.core.watching.rounds import FullReason
 from asynccvat.core.wire.retry import RetryPolicy
-from asynccvat.errors import AuthenticationError
+from asynccvat.errors import AuthenticationError, TimeLimitError
 from asynccvat.events import ServerBack, ServerUnreachable
 from asynccvat.fs import files as disk
 from asynccvat.simulator import Fault
@@ -41,6 +41,16 @@ async def test_a_quiet_round_is_one_request(serve: Serving, data: Path) -> None:
     assert (second.requests, third.requests) == (1, 1)
     assert second.quiet
     assert third.quiet
+
+
+async def test_a_round_ends_in_time_and_does_not_ask_to_run_the_command_again(
+    serve: Serving, data: Path
+) -> None:
+    watched = watch(serve, data, options=replace(QUICK, max_time=0.001))
+    (first,) = await rounds(watched, 1)
+    assert isinstance(first.error, TimeLimitError)
+    said = "the round took longer than --max-time allows. What is done is kept."
+    assert str(first.error) == watched.status.problem == said
 
 
 async def test_a_changed_task_is_fetched_in_the_next_round(serve: Serving, data: Path) -> None:
