@@ -9,7 +9,7 @@ from asynccvat.commands.mirror.run import MirrorRun
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.outcomes import RunReport
 from asynccvat.core.plans.mirror import Plan
-from asynccvat.core.records.remembered import Wanted
+from asynccvat.core.records.settling import Wanted
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import ExportSpec
 from asynccvat.store import MirrorStore

@@ -9,7 +9,7 @@ from asynccvat.commands.watch.clock import Clock, SystemClock
 from asynccvat.commands.watch.run import Watch
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.options.watch import WatchOptions
-from asynccvat.core.records.remembered import Wanted
+from asynccvat.core.records.settling import Wanted
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import ExportSpec
 from asynccvat.errors import ConfigError

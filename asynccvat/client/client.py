@@ -47,6 +47,7 @@ from asynccvat.core.models import (
 )
 from asynccvat.core.numbers import whole
 from asynccvat.core.requests import Cancellation, RequestAccepted, ServerRequest
+from asynccvat.core.selections.conditions import check_text, check_word
 from asynccvat.core.selections.selection import (
     REQUEST_ACTIONS,
     REQUEST_STATES,
@@ -54,8 +55,6 @@ from asynccvat.core.selections.selection import (
     ProjectSelection,
     RequestSelection,
     Selection,
-    check_text,
-    check_word,
 )
 from asynccvat.core.specs import CVAT, BackupSpec, ExportSpec
 from asynccvat.core.targets import TargetKind

@@ -1,6 +1,6 @@
 """Make a backup run's plan: read the lists and the receipts, and compare them.
 
-`core.records.remembered` settles the selection, `core.plans.backup` compares.
+`core.records.settling` settles the selection, `core.plans.backup` compares.
 `commands.backup.run` carries the plan out.
 """
 

@@ -18,7 +18,7 @@ from asynccvat.core.models import Task
 from asynccvat.core.plans.mirror import Fetch, Plan, Reason
 from asynccvat.core.records.distrusted_rules import DistrustedRules
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import Settled
+from asynccvat.core.records.settling import Settled
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.texts import first_few
 from asynccvat.errors import AsyncCvatError

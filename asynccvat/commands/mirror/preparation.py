@@ -1,6 +1,6 @@
 """Make a mirror's plan: settle its settings, read the listing and the receipts, compare them.
 
-`core.records.remembered` settles, `core.plans.mirror` compares. `commands.mirror.run` carries the
+`core.records.settling` settles, `core.plans.mirror` compares. `commands.mirror.run` carries the
 plan out.
 """
 
@@ -32,7 +32,8 @@ from asynccvat.core.plans.removals import (
 )
 from asynccvat.core.records.complete_runs import check_since_last_run, since_last_run
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import Remembered, Settled, Wanted, settle
+from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.records.settling import Settled, Wanted, settle
 from asynccvat.core.selections.selection import Selection, check_prunable
 from asynccvat.core.specs import CVAT_JSON, ExportSpec
 from asynccvat.core.targets import TargetKind

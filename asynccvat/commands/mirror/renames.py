@@ -16,7 +16,7 @@ from asynccvat.core.plans.folders import FolderContext
 from asynccvat.core.plans.mirror import Move, Plan
 from asynccvat.core.plans.renames import perhaps_renamed
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import Settled
+from asynccvat.core.records.settling import Settled
 from asynccvat.core.selections.selection import ProjectSelection
 from asynccvat.core.targets import TargetKind
 from asynccvat.transfer.content_fingerprints import ContentFingerprints

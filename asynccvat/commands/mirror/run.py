@@ -35,7 +35,7 @@ from asynccvat.core.plans.mirror import (
 )
 from asynccvat.core.plans.targets import JobAsTask
 from asynccvat.core.records.complete_runs import CompleteRun, complete_run
-from asynccvat.core.records.remembered import Settled, Wanted, settle
+from asynccvat.core.records.settling import Settled, Wanted, settle
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (

@@ -31,7 +31,8 @@ from asynccvat.core.plans.verify import (
 )
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import Remembered, expected_selection
+from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.records.settling import expected_selection
 from asynccvat.core.records.verify_journal import Verified
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind

@@ -23,7 +23,8 @@ from asynccvat.core.plans.repair import RepairGroup, plan_repairs
 from asynccvat.core.plans.verify import compare
 from asynccvat.core.problems import VerifyProblem
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import Remembered, Wanted
+from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.records.settling import Wanted
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, StoreError

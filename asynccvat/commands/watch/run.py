@@ -23,7 +23,7 @@ from asynccvat.commands.watch.clock import Clock
 from asynccvat.core.options.watch import WatchOptions
 from asynccvat.core.outcomes import RunReport, TaskOutcome
 from asynccvat.core.plans.mirror import Plan, Remove
-from asynccvat.core.records.remembered import Wanted
+from asynccvat.core.records.settling import Wanted
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.watching.known import KnownTasks

@@ -15,7 +15,8 @@ from asynccvat.core.declarations import (
     option,
 )
 from asynccvat.core.options.transfer import BREAK_LOCK, DEFAULT_EXPORT_TIMEOUT, TransferOptions
-from asynccvat.core.selections.selection import STAGES, STATES, TYPES, check_word
+from asynccvat.core.selections.conditions import check_word
+from asynccvat.core.selections.selection import STAGES, STATES, TYPES
 from asynccvat.core.targets import TargetKind
 
 RECORD_SUFFIX = ".jsonl"

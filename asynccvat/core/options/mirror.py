@@ -21,7 +21,8 @@ from asynccvat.core.options.transfer import (
     PREFIX_HELP,
     FetchOptions,
 )
-from asynccvat.core.selections.selection import STAGES, STATES, TYPES, check_word
+from asynccvat.core.selections.conditions import check_word
+from asynccvat.core.selections.selection import STAGES, STATES, TYPES
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 

@@ -15,7 +15,8 @@ import msgspec
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.outcomes import Action, TaskOutcome
 from asynccvat.core.plans.mirror import Plan, Reason
-from asynccvat.core.records.remembered import Remembered, Settled, Wanted
+from asynccvat.core.records.remembered import Remembered
+from asynccvat.core.records.settling import Settled, Wanted
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 

@@ -1,6 +1,6 @@
 """Tell how the folders of a mirror are named: by a prefix, or by a layout.
 
-`core.records.remembered` settles the two options with all others.
+`core.records.settling` settles the two options with all others.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from asynccvat.core.declarations import (
     Texts,
     option,
 )
+from asynccvat.core.selections.conditions import check_condition, check_ids, check_text, check_word
 from asynccvat.core.selections.id_lists import with_required
 from asynccvat.core.selections.queries import in_batches, of_projects
 from asynccvat.core.selections.wildcards import has_wildcard, longest_literal
@@ -72,7 +73,7 @@ class _ListFilter:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check_condition(field.name, getattr(self, field.name))
+            check_condition(field.name, getattr(self, field.name))
         if self.filter is not None:
             try:
                 quantities.json_logic(self.filter)
@@ -429,63 +430,6 @@ def check_prunable(selection: Selection, *, prune: bool) -> None:
         )
 
 
-def check_text(name: str, value: object) -> None:
-    """Check that a condition is a text that holds something: an empty one would select everything.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} must be a text, not {value!r}")
-    if not value.strip():
-        raise ConfigError(f"{name} is empty. Give a text, or None for no condition.")
-
-
-def check_word(name: str, value: str | None, words: Sequence[str]) -> None:
-    """Check that a condition is one of the words that the server knows, or None.
-
-    Raises:
-        ConfigError: It is another one, for which the server would list nothing.
-    """
-    if value is not None and value not in words:
-        raise ConfigError(f"{name} must be one of {', '.join(words)}, not {value!r}")
-
-
-def _check_ids(name: str, ids: object) -> None:
-    """Check a sequence of ids. A text is refused, although it is a sequence of characters."""
-    if isinstance(ids, str | bytes) or not isinstance(ids, Sequence):
-        raise ConfigError(f"{name} must be a list of ids, like [147, 148], not {ids!r}")
-    for value in ids:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{name} must be positive whole numbers, not {value!r}")
-
-
-def _check_condition(name: str, value: object) -> None:
-    """Check a condition by itself. `_settle_projects` checks the projects."""
-    if value is None or name == "projects" or isinstance(value, datetime):
-        return
-    if name.endswith("_ids"):
-        _check_ids(name, value)
-    elif name == "exclude":
-        _check_texts(name, value)
-    elif name == "limit":
-        _check_limit(value)
-    else:
-        check_text(name, value)
-
-
-def _check_limit(limit: object) -> None:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ConfigError(f"limit must be a positive whole number, not {limit!r}")
-
-
-def _check_texts(name: str, given: object) -> None:
-    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
-        raise ConfigError(f"{name} must be a list of texts, like ['draft-*'], not {given!r}")
-    for text in given:
-        check_text(name, text)
-
-
 def _settle_exclude(selection: Selection | ProjectSelection | JobSelection) -> None:
     """Keep the excluded names as a tuple, None for none, so that selections can be compared."""
     object.__setattr__(selection, "exclude", tuple(dict.fromkeys(selection.exclude or ())) or None)
@@ -506,7 +450,7 @@ def _settle_projects(selection: Selection | ProjectSelection | JobSelection) -> 
             names.append(one)
         else:
             number = int(one) if isinstance(one, str) else one
-            _check_ids("projects", [number])
+            check_ids("projects", [number])
             ids.append(number)
     object.__setattr__(selection, "projects", tuple(dict.fromkeys(names)) or None)
     if not names or ids:

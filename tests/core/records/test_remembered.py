@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.records.lasting_selections import LastingSelection
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import (
-    Remembered,
-    Settled,
-    Wanted,
-    expected_selection,
-    from_receipts,
-    settle,
-)
+from asynccvat.core.records.remembered import Remembered, from_receipts
+from asynccvat.core.records.settling import Settled, Wanted, expected_selection, settle
 from asynccvat.core.selections.id_lists import IdList, required
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.specs import CVAT, CVAT_IMAGES, CVAT_VIDEO, ExportSpec

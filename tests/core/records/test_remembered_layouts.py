@@ -10,14 +10,8 @@ from destinations import receipt_of
 
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.records.remembered import (
-    Remembered,
-    Settled,
-    Wanted,
-    from_receipts,
-    remembered_in_words,
-    settle,
-)
+from asynccvat.core.records.remembered import Remembered, from_receipts, remembered_in_words
+from asynccvat.core.records.settling import Settled, Wanted, settle
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ChangeRefusedError, ConfigError
 
