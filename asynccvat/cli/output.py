@@ -150,11 +150,13 @@ def give_up_stdout() -> None:
 
 def end_stderr() -> None:
     """Discard messages that stderr does not take; otherwise Python exits with a code of its own."""
+    stderr = sys.stderr
+    if stderr is None:
+        return
     try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
+        stderr.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stderr.fileno())
 
 
 def write_json(value: Any) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -63,15 +64,15 @@ async def warn_of_none(
                     warn(explain(conditions, what, seen.results))
                 return
         if what == "tasks" and not others:
-            await _warn_of_jobs(http, selection)
+            await _warn_of_jobs(http, selection.project_ids)
     except AsyncCvatError as error:
         # The list itself was read, and is right.
         _log.debug("cannot find out why the list of %s is empty: %s", what, error)
 
 
-async def _warn_of_jobs(http: HttpSession, selection: Selection) -> None:
+async def _warn_of_jobs(http: HttpSession, project_ids: Sequence[int] | None) -> None:
     """Warn if the user sees jobs, of whose tasks CVAT lists none."""
-    jobs = await _page(http, "jobs", JobSelection(project_ids=selection.project_ids), _JOBS)
+    jobs = await _page(http, "jobs", JobSelection(project_ids=project_ids), _JOBS)
     if jobs.count:
         number = "1 job is" if jobs.count == 1 else f"{jobs.count:,} jobs are"
         whose = "its task" if jobs.count == 1 else "their tasks"
