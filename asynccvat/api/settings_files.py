@@ -11,7 +11,6 @@ from asynccvat.client import CvatClient
 from asynccvat.client.client import internals
 from asynccvat.core.folder_layouts import check_layout
 from asynccvat.core.format_names import means_json
-from asynccvat.core.models import Project
 from asynccvat.core.settings_text import SettingsChoices
 from asynccvat.core.specs import CVAT_JSON
 from asynccvat.errors import ConfigError
@@ -59,7 +58,8 @@ async def write_settings(
         check_layout(layout, plural=None)
     await client.check_version()
     await client.user()
-    found = await _project(client, project if project_id is None else str(project_id))
+    named = project if project_id is None else project_id
+    found = None if named is None else await internals(client).find_project(named)
     exact = None
     if format is not None:
         exact = CVAT_JSON if means_json(format) else await internals(client).exporter(format)
@@ -74,12 +74,3 @@ async def write_settings(
         **certificates_of(client),
     )
     return await in_thread(write_settings_file, path, choices, str(folder)), choices
-
-
-async def _project(client: CvatClient, named: str | None) -> Project | None:
-    """Return the project with a name or an id, None if none is named."""
-    if named is None:
-        return None
-    if (text := named.strip()).isascii() and text.isdecimal():
-        return await client.project(int(text))
-    return await internals(client).project_named(named)

@@ -165,14 +165,18 @@ class ClientInternals:
         """
         return await self._lists.newest_tasks(selection, page_size)
 
-    async def resolved(self, selection: Selection) -> Selection:
+    async def resolved(self, selection: Selection, *, side: str = "") -> Selection:
         """Return a selection with the ids of the projects that it names.
+
+        Args:
+            selection: The selection.
+            side: The option that names this server, where a command has two.
 
         Raises:
             ConfigError: No project has one of the names, or several have.
             AsyncCvatError: The server cannot be asked, or refuses the list.
         """
-        return await self._lists.resolved(selection)
+        return await self._lists.resolved(selection, side=side)
 
     async def check_projects(
         self, project_ids: Sequence[int] | None, seen: Collection[int | None]
@@ -189,14 +193,22 @@ class ClientInternals:
         """
         await self._lists.check_projects(project_ids, seen)
 
-    async def project_named(self, name: str) -> Project:
-        """Return the project with a name.
+    async def find_project(self, project: int | str, *, side: str = "") -> Project:
+        """Return a project by its id, or by its name.
+
+        Args:
+            project: The id, also as text, or the exact name.
+            side: The option that names this server, where a command has two.
 
         Raises:
             ConfigError: No project has the name, or several have.
+            NotFoundError: No project has the id.
             AsyncCvatError: The server cannot be asked, or refuses the list.
         """
-        return (await projects_named(self._http, [name]))[0]
+        text = str(project).strip()
+        if text.isascii() and text.isdecimal():
+            return await self._lists.project(int(text))
+        return (await projects_named(self._http, [text], side=side))[0]
 
     async def list_projects(self, selection: ProjectSelection) -> Listing[Project]:
         """List the projects of a selection, and tell whether the list was complete.

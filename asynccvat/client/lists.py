@@ -89,8 +89,12 @@ class Lists:
         self._formats: Formats | None = None
         self._formats_lock = asyncio.Lock()
 
-    async def resolved(self, selection: SelectionT) -> SelectionT:
+    async def resolved(self, selection: SelectionT, *, side: str = "") -> SelectionT:
         """Return a selection with the ids of the projects that it names.
+
+        Args:
+            selection: The selection.
+            side: The option that names this server, where a command has two.
 
         Raises:
             ConfigError: No project has one of the names, or several have.
@@ -98,7 +102,7 @@ class Lists:
         if not selection.projects:
             return selection
         names = [str(name) for name in selection.projects]
-        found = await projects_named(self._http, names, several=True)
+        found = await projects_named(self._http, names, several=True, side=side)
         return selection.in_projects([project.id for project in found])
 
     async def tasks(self, selection: Selection, page_size: int) -> TaskListing:

@@ -21,7 +21,7 @@ _SEEN = 500
 
 
 async def projects_named(
-    http: HttpSession, names: Sequence[str], *, several: bool = False
+    http: HttpSession, names: Sequence[str], *, several: bool = False, side: str = ""
 ) -> tuple[Project, ...]:
     """Return the project of each name. One call tells, if no name is wrong.
 
@@ -29,6 +29,7 @@ async def projects_named(
         http: The session.
         names: The names.
         several: Whether `--project-id` takes several ids there, for messages.
+        side: The option that names this server, where a command has two.
 
     Raises:
         ConfigError: No project has one of the names, or several have.
@@ -45,7 +46,7 @@ async def projects_named(
         if not projects:
             seen = await _first_projects(http)
             raise ConfigError(
-                unknown(name, seen, http.server.address, several=several), step="list"
+                unknown(name, seen, http.server.address, several=several, side=side), step="list"
             )
         found += projects
     return tuple(found)

@@ -12,7 +12,6 @@ from functools import partial
 
 from asynccvat.api.uploads import plan_upload
 from asynccvat.client import internals
-from asynccvat.commands.restore.preparation import find_project
 from asynccvat.core.format_names import means_json
 from asynccvat.core.models import Task
 from asynccvat.core.plans.dimensions import other_dimension
@@ -89,7 +88,7 @@ class _Check:
             await self._named_projects(step)
         elif isinstance(step, DatasetStep):
             place = str(step.place_of(step.project))
-            question = partial(find_project, self._client, step.project)
+            question = partial(internals(self._client).find_project, step.project)
             await self._ask(("project", step.project), place, question)
             await self._importer(step, step.format)
         elif isinstance(step, AnnotationsStep):

@@ -161,9 +161,14 @@ def test_tasks_go_from_the_personal_workspace_into_an_organization(
     assert (unnamed.code, "Name its organization with --from-org" in unnamed.err) == (2, True)
 
 
-def test_a_file_of_secrets_that_others_can_read_is_told(copies: Copies, tmp_path: Path) -> None:
+def test_a_file_of_secrets_that_others_can_read_is_told_once(
+    copies: Copies, bare_shell: Shell, tmp_path: Path
+) -> None:
     (tmp_path / "old.yaml").chmod(0o644)
     assert "others can read this secret" in copies("--dry-run").err
+    one_file = ("--from", tmp_path / "old.yaml", "--to", tmp_path / "old.yaml")
+    both = bare_shell("copy", *one_file, "--to-org", "acme", "--from-org", "", "--dry-run")
+    assert both.err.count("others can read this secret") == 1
 
 
 def test_a_pasted_address_is_of_the_source(copies: Copies) -> None:

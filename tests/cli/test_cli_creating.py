@@ -60,6 +60,17 @@ def test_folders_become_tasks_and_the_second_run_has_nothing_to_do(
     assert sorted(task.name for task in own.tasks.values())[:2] == ["cam1", "cam2"]
 
 
+@pytest.mark.parametrize("given", [("--project", "nothing"), ("--project", 99)])
+def test_a_project_that_is_not_there_leaves_no_journal_behind(
+    shell: Shell, images: Path, given: tuple[str | int, ...]
+) -> None:
+    before = sorted(images.rglob("*"))
+    refused = shell("create", images, *given, "--no-fsync")
+    assert refused.code == 2
+    assert "there is no project" in refused.err
+    assert sorted(images.rglob("*")) == before
+
+
 def test_a_dry_run_shows_tasks_frames_and_bytes(
     shell: Shell, own: SimulatedServer, images: Path
 ) -> None:

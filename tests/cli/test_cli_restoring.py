@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,6 +132,18 @@ def test_tasks_go_into_a_project_whose_labels_fit(
     assert ended.code == 0, ended.err
     (made,) = json.loads(ended.out)["tasks"]
     assert simulated.tasks[made["new_id"]].project_id == 1
+
+
+def test_a_project_that_is_not_there_leaves_no_journal_behind(
+    shell: Shell, backups: Path, tmp_path: Path
+) -> None:
+    one = tmp_path / "apart" / "one.zip"
+    one.parent.mkdir()
+    shutil.copy(next(backups.rglob("*.zip")), one)
+    refused = shell("restore", one, "--project", "nothing")
+    assert refused.code == 2
+    assert "there is no project 'nothing'" in refused.err
+    assert list(one.parent.iterdir()) == [one]
 
 
 def test_projects_are_restored(shell: Shell, simulated: SimulatedServer, tmp_path: Path) -> None:

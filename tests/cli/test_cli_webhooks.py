@@ -49,9 +49,24 @@ def test_a_project_may_be_given_by_name(hook_shell: Shell, simulated: SimulatedS
     name = simulated.projects[2].name
     made = hook_shell("webhook", "create", "--project", name, "--target-url", URL, "--json")
     assert made.json[0]["project_id"] == 2
-    unknown = hook_shell("webhook", "create", "--project", "nothing", "--target-url", URL)
+
+
+@pytest.mark.parametrize(
+    ("project", "advice"),
+    [
+        ("nothing", "`asynccvat list-projects` shows which there are."),
+        ("projekt-2", "Did you mean 'project-2' or 'project-1'?"),
+        ("project-2*", "`asynccvat list-projects --name 'project-2*'` shows those that fit."),
+    ],
+)
+def test_a_project_that_no_exact_name_finds_is_refused_once(
+    hook_shell: Shell, simulated: SimulatedServer, project: str, advice: str
+) -> None:
+    unknown = hook_shell("webhook", "create", "--project", project, "--target-url", URL)
     assert unknown.code == 2
-    assert "no project has this name: 'nothing'" in unknown.err
+    (line,) = unknown.err.splitlines()
+    assert line.startswith(f"Error: there is no project '{project}' at {simulated.url} ")
+    assert line.endswith(advice)
 
 
 @pytest.mark.parametrize(

@@ -98,9 +98,9 @@ def copy(
 
     old = load_side(source, "--from", organization=from_org)
     new = load_side(target, "--to", organization=to_org)
-    for side in (old, new):
-        for warning in side.warnings:
-            output.remark(f"warning: {warning}")
+    # One file may hold both sides: two organizations of a server.
+    for warning in dict.fromkeys((*old.warnings, *new.warnings)):
+        output.remark(f"warning: {warning}")
     shared.check_pasted(old)
     selection = with_failed_tasks(selection, failed_from)
     if failed_from is not None and not selection.task_ids:

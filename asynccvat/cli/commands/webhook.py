@@ -70,6 +70,8 @@ def create(
 
     asynccvat webhook create --project 5 --target-url https://mirror.example.com/webhook
     """
+    from asynccvat.client import internals  # noqa: PLC0415 - the start-up of `--help` stays light
+
     form = output_options.form()
     settings = shared.settings()
     secret = os.environ.get(_SECRET, "")
@@ -81,10 +83,11 @@ def create(
         )
 
     async def work(client: CvatClient) -> tuple[Webhook, bool]:
+        found = None if project is None else await internals(client).find_project(project)
         return await client.webhooks.register(
             target_url,
             secret=secret,
-            project_id=None if project is None else await _project_id(client, project),
+            project_id=None if found is None else found.id,
             enable_ssl=verify_target,
         )
 
@@ -101,26 +104,6 @@ def create(
             f"address: asynccvat webhook ping {made.id}"
         )
     return ExitCode.DONE
-
-
-async def _project_id(client: CvatClient, text: str) -> int:
-    """Return the id of a project that is given by id or by name.
-
-    Raises:
-        typer.BadParameter: There is none of that name, or several.
-    """
-    from asynccvat import ProjectSelection  # noqa: PLC0415 - the start-up of `--help` stays light
-
-    if text.isdecimal():
-        return (await client.project(int(text))).id
-    found = await client.projects(ProjectSelection(name=text))
-    if len(found) != 1:
-        what = "no project has this name" if not found else "several projects have this name"
-        raise typer.BadParameter(
-            f"{what}: {text!r}. List them with 'asynccvat list-projects', and give the id.",
-            param_hint="--project",
-        )
-    return found[0].id
 
 
 @command

@@ -12,7 +12,6 @@ import msgspec
 
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.copy.state import CopyState
-from asynccvat.commands.restore.preparation import find_project
 from asynccvat.core.backups.labels import BackupLabel, label_problems
 from asynccvat.core.labels import portable_labels
 from asynccvat.core.models import Project, Task
@@ -68,7 +67,7 @@ async def match_projects(
     outside = any(task.project_id is None for task in due)
     one: Project | None = None
     if options.into_project is not None:
-        one = await find_project(target, options.into_project)
+        one = await internals(target).find_project(options.into_project, side="--to")
     found: dict[int | None, ProjectMatch] = {}
     if outside:
         found[None] = ProjectMatch() if one is None else ProjectMatch(one.id)

@@ -42,7 +42,7 @@ async def read_facts(
         AsyncCvatError: A server cannot be reached, or refuses a list.
     """
     ledger, asked = state.ledger, state.asked()
-    selection = await internals(source).resolved(selection)
+    selection = await internals(source).resolved(selection, side="--from")
     listing = await source.tasks(selection)
     listed = {task.id: task for task in listing.tasks}
     unlisted = [task for task in ledger.copies if task not in listed]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,19 +86,30 @@ class CreateRun:
 
     @asynccontextmanager
     async def _opened(self, *, read_only: bool) -> AsyncIterator[_Found]:
-        """List and check the media, open the journal, and find the project."""
+        """List and check the media, find the project, and open the journal."""
         units = await in_thread(media_units, self._source, self._options, self._order)
         client = self._client
         await internals(client).check_version()
         await internals(client).check_may_write("create tasks")
         user = await client.user()
-        async with CreateJournal.open(
-            self._source, client, self._options, read_only=read_only
-        ) as journal:
-            target = await find_target(
-                client, self._project, self._labels, self._labels_from, journal
-            )
+        # A project that cannot be found leaves no journal behind.
+        async with self._journal(read_only=True) as journal:
+            target, seen = await self._target(journal), dict(journal.state.projects)
+            if read_only:
+                yield _Found(units, target, user, journal)
+                return
+        async with self._journal(read_only=False) as journal:
+            if journal.state.projects != seen:
+                target = await self._target(journal)  # another run made it meanwhile
             yield _Found(units, target, user, journal)
+
+    def _journal(self, *, read_only: bool) -> AbstractAsyncContextManager[CreateJournal]:
+        return CreateJournal.open(self._source, self._client, self._options, read_only=read_only)
+
+    async def _target(self, journal: CreateJournal) -> CreateTarget:
+        return await find_target(
+            self._client, self._project, self._labels, self._labels_from, journal
+        )
 
     async def _planned(self, found: _Found) -> tuple[KnownTasks, tuple[CreateStep, ...]]:
         """Compare the media with the journal and the server's tasks."""

@@ -16,7 +16,6 @@ from asynccvat.client import CvatClient, internals
 from asynccvat.client.poller import Poller
 from asynccvat.client.upload_file import LocalFile
 from asynccvat.commands.import_dataset.one_file import DatasetImporter, DatasetOrder
-from asynccvat.commands.restore.preparation import find_project
 from asynccvat.commands.restore.records import IMPORTS, RestoreJournal, journal_folder
 from asynccvat.core.models import Format, Project
 from asynccvat.core.options.restore import ImportOptions
@@ -149,7 +148,7 @@ class ImportDatasetRun:
         await engine.check_version()
         await engine.check_may_write("import datasets")
         importer = await engine.importer(self._format)
-        project = await find_project(self._client, self._project)
+        project = await internals(self._client).find_project(self._project)
         journals: dict[Path, RestoreJournal] = {}
         candidates, found = [], []
         for path, folder in zip(self._files, folders, strict=True):

@@ -19,7 +19,6 @@ from asynccvat.commands.restore.records import RestoreJournal
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource
 from asynccvat.commands.restore.zip_files import BackupZip, read_backup
 from asynccvat.core.backups.labels import BackupLabel
-from asynccvat.core.models import Project
 from asynccvat.core.options.restore import RestoreOptions
 from asynccvat.core.plans.removals import Presence
 from asynccvat.core.plans.restore import (
@@ -51,6 +50,14 @@ class PreparedRestore:
     project_id: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class RestoreTarget:
+    """The project that tasks are moved into, None for none, and its labels."""
+
+    project_id: int | None
+    labels: tuple[BackupLabel, ...]
+
+
 class RestorePreparation:
     """What one restore needs to know before its first call that counts."""
 
@@ -67,16 +74,29 @@ class RestorePreparation:
         self._project = project
         self._options = options
 
+    async def target(self) -> RestoreTarget:
+        """Check that the server takes backups, and find the project to move tasks into.
+
+        Raises:
+            ConfigError: There is no such project, or several have its name.
+            AsyncCvatError: The server cannot be asked, or takes no backups of the user.
+        """
+        engine = internals(self._client)
+        await engine.check_version()
+        await engine.check_may_write("restore")
+        if self._project is None:
+            return RestoreTarget(None, ())
+        project = await engine.find_project(self._project)
+        return RestoreTarget(project.id, await engine.restores.labels(project.id))
+
     async def prepare(
         self,
         journal: RestoreJournal,
         sources: Sequence[BackupSource],
+        target: RestoreTarget,
         emit: Callable[[Event], None] = lambda _: None,
     ) -> PreparedRestore:
-        engine = internals(self._client)
-        await engine.check_version()
-        await engine.check_may_write("restore")
-        project_id, labels = await self._target_project()
+        """Compare the backups with the journal and the server, and plan."""
         zips = await _read_all(sources)
         others = _made_of_other_backups(journal, sources)
         there = await self._at_server(_made(journal, sources, others), confirmed=True)
@@ -92,8 +112,8 @@ class RestorePreparation:
         plan = plan_restores(
             candidates,
             upload_limit=self._options.upload_limit,
-            project_id=project_id,
-            project_labels=labels,
+            project_id=target.project_id,
+            project_labels=target.labels,
             again=self._options.again,
             missing=self._options.missing,
         )
@@ -122,14 +142,7 @@ class RestorePreparation:
             backup = zips[one.key]
             if isinstance(step, Restore) and isinstance(backup, BackupZip):
                 orders.append(RestoreOrder(step, one.key, backup, one.older))
-        return PreparedRestore(plan, tuple(orders), project_id)
-
-    async def _target_project(self) -> tuple[int | None, tuple[BackupLabel, ...]]:
-        """Return the id of the project to move tasks into, and its labels."""
-        if self._project is None:
-            return None, ()
-        project = await find_project(self._client, self._project)
-        return project.id, await internals(self._client).restores.labels(project.id)
+        return PreparedRestore(plan, tuple(orders), target.project_id)
 
     async def _alive(self, sources: Sequence[BackupSource]) -> frozenset[int]:
         """Return which of the tasks or projects that were backed up are still at the server.
@@ -210,19 +223,6 @@ def _made(
         if done is not None and done.new_id is not None:
             made.setdefault(done.kind, []).append(done.new_id)
     return made
-
-
-async def find_project(client: CvatClient, project: int | str) -> Project:
-    """Return a project by its id, or by its name.
-
-    Raises:
-        ConfigError: There is none of that name, or more than one.
-        NotFoundError: There is none of that id.
-    """
-    text = str(project).strip()
-    if text.isascii() and text.isdecimal():
-        return await client.project(int(text))
-    return await internals(client).project_named(text)
 
 
 async def _read_all(

@@ -9,7 +9,7 @@ from pathlib import Path
 from asynccvat.aio.threads import shielded
 from asynccvat.client import CvatClient
 from asynccvat.commands.restore.dispatcher import RestoreDispatcher, failed
-from asynccvat.commands.restore.preparation import RestorePreparation
+from asynccvat.commands.restore.preparation import RestorePreparation, RestoreTarget
 from asynccvat.commands.restore.records import RESTORES, RestoreJournal, journal_folder
 from asynccvat.commands.restore.sources import BackupChoice, BackupSource, find_sources
 from asynccvat.core.options.restore import RestoreOptions
@@ -61,12 +61,12 @@ class RestoreRun:
 
     async def plan(self) -> RestorePlan:
         """Return what would be done, and why. Changes nothing, neither here nor at the server."""
-        async with self._opened(read_only=True) as (journal, sources):
-            return (await self._preparation.prepare(journal, sources)).plan
+        async with self._opened(read_only=True) as (journal, sources, target):
+            return (await self._preparation.prepare(journal, sources, target)).plan
 
     async def _restore(self, run: Run, report: ReportBuilder) -> AsyncCvatError | None:
-        async with self._opened(read_only=False) as (journal, sources):
-            prepared = await self._preparation.prepare(journal, sources, run.emit)
+        async with self._opened(read_only=False) as (journal, sources, target):
+            prepared = await self._preparation.prepare(journal, sources, target, run.emit)
             if prepared.orders:
                 run.target = prepared.orders[0].kind
             for skip in prepared.plan.of(SkipRestore):
@@ -90,9 +90,11 @@ class RestoreRun:
     @contextlib.asynccontextmanager
     async def _opened(
         self, *, read_only: bool
-    ) -> AsyncIterator[tuple[RestoreJournal, Sequence[BackupSource]]]:
-        """Find the backups, and open the journal."""
+    ) -> AsyncIterator[tuple[RestoreJournal, Sequence[BackupSource], RestoreTarget]]:
+        """Find the backups and the project, and open the journal."""
         found = await find_sources(self._source, self._choice)
+        # A project that cannot be found leaves no journal behind.
+        target = await self._preparation.target()
         given = self._options.journal
         client = self._client
         folder = journal_folder(
@@ -107,7 +109,7 @@ class RestoreRun:
             break_lock=self._options.break_lock,
             read_only=read_only,
         ) as journal:
-            yield journal, found.sources
+            yield journal, found.sources, target
 
 
 async def _write_restored(journal: RestoreJournal, report: ReportBuilder) -> None:

@@ -40,7 +40,9 @@ def ambiguous(name: str, found: Sequence[Project], origin: str) -> str:
     )
 
 
-def unknown(name: str, seen: Iterable[Project], origin: str, *, several: bool = False) -> str:
+def unknown(
+    name: str, seen: Iterable[Project], origin: str, *, several: bool = False, side: str = ""
+) -> str:
     """Say that there is no project with a name, and which names look like it.
 
     Args:
@@ -48,15 +50,17 @@ def unknown(name: str, seen: Iterable[Project], origin: str, *, several: bool = 
         seen: Projects that there are.
         origin: The server's address.
         several: Whether `--project-id` takes several ids there.
+        side: The option that names the server, where a command has two.
     """
     near = nearest(name, {one.name for one in seen})
-    hint = "`asynccvat list-projects` shows which there are."
+    there = f" with the settings of {side}" if side else ""
+    hint = f"`asynccvat list-projects`{there} shows which there are."
     if several and _is_id_list(name):
         hint = f"Give several ids as --project-id {name}."
     elif has_wildcard(name):
         hint = (
             "The name of a project has to be exact here. "
-            f"`asynccvat list-projects --name {name!r}` shows those that fit."
+            f"`asynccvat list-projects --name {name!r}`{there} shows those that fit."
         )
     elif near:
         *first, last = map(repr, near)

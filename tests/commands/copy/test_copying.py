@@ -306,8 +306,10 @@ async def test_tasks_go_into_a_named_project(both: TwoServers) -> None:
     assert {task.project_id for task in both.new.world.tasks.values()} == {made.id}
     by_id = await both.plan(into_project=str(made.id))
     assert by_id.counts == {"keep": 4}
-    with pytest.raises(ConfigError, match="there is no project 'nothing'"):
+    with pytest.raises(ConfigError, match=r"'nothing' at .* with the settings of --to shows"):
         await both.plan(into_project="nothing")
+    with pytest.raises(ConfigError, match=r"'nothing' at .* with the settings of --from shows"):
+        await both.plan(Selection(projects=["nothing"]))
 
 
 async def test_a_project_without_a_label_refuses_the_tasks(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from media_files import avi, large_png, matroska, png
 
 import asynccvat as ac
 from asynccvat import errors, events
+from asynccvat.commands.create import run as create_run
+from asynccvat.commands.create.project import find_target
 from asynccvat.models import CreateReason
 from asynccvat.simulator import Fault
 
@@ -248,6 +250,28 @@ async def test_a_project_is_made_once_with_its_labels(tmp_path: Path) -> None:
         assert len(await serve.client.projects(ac.ProjectSelection(name="Harbour"))) == 1
         with pytest.raises(errors.ConfigError, match="lacks labels that were given: boat"):
             await create(serve, source, project="Harbour", labels=["boat"])
+
+
+async def test_a_project_that_another_run_makes_meanwhile_is_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = images(tmp_path, cam1=2)
+    others: list[ac.RunReport] = []
+
+    async with serving(1) as serve:
+
+        async def find(*given: Any) -> Any:
+            target = await find_target(*given)
+            if not others:  # the other run begins and ends before this one has the journal
+                monkeypatch.undo()
+                others.append(await create(serve, source, project="Harbour", labels=["cone"]))
+            return target
+
+        monkeypatch.setattr(create_run, "find_target", find)
+        report = await create(serve, source, project="Harbour", labels=["cone"])
+        assert others[0].ok
+        assert report.count(ac.Action.SKIPPED) == 1
+        assert [one.name for one in await serve.client.projects()].count("Harbour") == 1
 
 
 async def test_labels_of_another_project_are_taken(tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def test_a_name_is_exact() -> None:
     assert "`asynccvat list-projects --name 'Str*'`" in unknown("Str*", projects, "http://cvat")
 
 
+@pytest.mark.parametrize(
+    ("name", "call"), [("xyz", "list-projects`"), ("x*", "list-projects --name 'x*'`")]
+)
+def test_of_two_servers_the_advice_names_the_right_one(name: str, call: str) -> None:
+    message = unknown(name, [STREET], "http://cvat", side="--to")
+    assert f"`asynccvat {call} with the settings of --to shows " in message
+
+
 def test_ids_in_place_of_a_name_are_answered_with_the_option_for_ids() -> None:
     hint = "Give several ids as --project-id 5,6-9."
     assert unknown("5,6-9", [STREET], "http://cvat", several=True).endswith(hint)
