@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 _MAX_BODY = 256 * 2**20
 _MAX_ERROR_BODY = 64 * 2**10
 
+_OF_TASKS = ("/annotations", "/data/meta")
+"""How paths end whose answers grow with a task: CVAT sends them whole, of whatever size."""
+
 _SHOWN = frozenset(
     {
         "action",
@@ -94,7 +97,7 @@ class Exchange:
 
         Raises:
             TransportError: The body breaks off or stalls.
-            ProtocolError: The body is larger than any that CVAT sends.
+            ProtocolError: The body is too large to be held in memory.
         """
         pieces: list[bytes] = []
         clock = asyncio.get_running_loop().time
@@ -106,10 +109,7 @@ class Exchange:
                 pieces.append(piece)
                 self.received += len(piece)
                 if self.received > _MAX_BODY:
-                    raise ProtocolError(
-                        f"{self._origin} sent a response of more than {_MAX_BODY >> 20} MiB, "
-                        "which no CVAT does. Check the server URL"
-                    )
+                    raise _too_large(self._origin, self.response.url.path)
             return b"".join(pieces)
         except HTTP_FAILURES as exc:
             failure = self.failure_of(exc)
@@ -131,6 +131,20 @@ class Exchange:
         """Release the connection, which is lost if the body was not read to its end."""
         self.response.close()
         self._record.ended(self.status, self.received)
+
+
+def _too_large(origin: str, path: str) -> ProtocolError:
+    """Return the error for a body that is not read to its end."""
+    if path.endswith(_OF_TASKS):
+        advice = (
+            "It is held in memory as a whole, while archives of exports are not. So export the "
+            "task: with --with-exports, and another --format than json"
+        )
+    else:
+        advice = "CVAT sends lists in pages, so check the server URL"
+    return ProtocolError(
+        f"cannot read the answer to {path}: {origin} sent more than {_MAX_BODY >> 20} MiB. {advice}"
+    )
 
 
 class ExchangeRecord:

@@ -9,7 +9,7 @@ from aiohttp import web
 from scripted import Connect, ScriptedServer, page, raw_server, reply, scripted_server
 
 import asynccvat
-from asynccvat.client import CvatClient
+from asynccvat.client import CvatClient, internals
 from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import (
     ConfigError,
@@ -200,8 +200,24 @@ async def test_a_response_that_is_too_long_is_not_read(
     monkeypatch.setattr("asynccvat.http.exchange._MAX_BODY", 2**20)
     server["GET /api/users/self"] = reply(body=b" " * (2**20 + 1))
     client = await connect(token=TOKEN)
-    with pytest.raises(ProtocolError, match="a response of more than 1 MiB, which no CVAT does"):
+    with pytest.raises(ProtocolError, match=r"sent more than 1 MiB\. .* check the server URL"):
         await client.user()
+
+
+@pytest.mark.parametrize("of_task", ["annotations", "data/meta"])
+async def test_a_task_whose_json_is_too_long_can_be_exported(
+    server: ScriptedServer, connect: Connect, monkeypatch: pytest.MonkeyPatch, of_task: str
+) -> None:
+    monkeypatch.setattr("asynccvat.http.exchange._MAX_BODY", 2**20)
+    server[f"GET /api/tasks/5/{of_task}"] = reply(body=b" " * (2**20 + 1))
+    calls = internals(await connect(token=TOKEN)).json_calls
+    with pytest.raises(ProtocolError) as caught:
+        await (calls.annotations(5) if of_task == "annotations" else calls.data_meta(5))
+    said = str(caught.value)
+    assert f"cannot read the answer to /api/tasks/5/{of_task}: " in said
+    assert "sent more than 1 MiB. " in said
+    assert "export the task: with --with-exports, and another --format than json" in said
+    assert "server URL" not in said
 
 
 async def test_a_server_that_does_not_speak_http_is_a_protocol_error(connect: Connect) -> None:
