@@ -55,7 +55,7 @@ def warnings_to(warn: Callable[[str], None]) -> Iterator[None]:
 
 
 def warn(message: str) -> None:
-    """Pass a warning on, or log it if nobody receives warnings."""
+    """Pass a warning on, or log it if no caller receives warnings."""
     receiver = _receiver.get()
     if receiver is None or receiver.warn is None:
         _log.warning("%s", message)

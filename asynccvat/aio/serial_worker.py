@@ -1,6 +1,4 @@
-"""Run blocking work in one thread, piece by piece.
-
-The loop prepares the next piece meanwhile.
+"""Run blocking work in one thread, piece by piece, while the loop prepares the next piece.
 
 Single blocking calls go to `threads`.
 """

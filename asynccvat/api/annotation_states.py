@@ -34,7 +34,7 @@ async def diff_annotations(
     """Compare annotations of `CVAT JSON` in two places; offline.
 
     Annotations are matched by their ids if both are of one server, the others by their content.
-    Labels are compared by name if `labels.json` lies beside.
+    Labels are compared by name if `labels.json` lies next to the file.
 
     Args:
         first: A file of annotations, the folder of a task, or a folder of such folders. With

@@ -37,7 +37,7 @@ def open_copy(
     """Copy tasks, and read each outcome as soon as the copy is compared with its task.
 
     Use the run with `async with`, while both clients are open. A journal notes each step before
-    the target is asked for it. So a copy that was killed goes on where it was, and makes nothing
+    the target is asked for it. So a copy that was killed can be run again, and makes nothing
     twice; and the next copy takes what changed or is missing.
 
     Args:

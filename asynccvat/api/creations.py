@@ -52,8 +52,8 @@ def open_create(
 ) -> Run:
     """Create tasks, and read each outcome as soon as the task's frames are counted.
 
-    Use the run with `async with`. A journal beside the media notes each step before the server is
-    asked for it. So a run that was killed goes on where it was, and makes no task twice.
+    Use the run with `async with`. A journal next to the media notes each step before the server
+    is asked for it. So a run that was killed can be run again, and makes no task twice.
 
     Args:
         client: The server.

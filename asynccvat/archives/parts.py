@@ -29,11 +29,11 @@ class MemberParts:
     """The parts of one archive's members.
 
     Attributes:
-        prefixes: What is here of members, by the offsets of their headers.
+        prefixes: The kept beginnings of members, by the offsets of their headers.
     """
 
     def __init__(self, staging: Staging, entries: Iterable[ZipEntry]) -> None:
-        """Find what is here of members that are to be read.
+        """Find the parts of members that are to be read.
 
         Args:
             staging: The task's staging.

@@ -9,7 +9,7 @@ from asynccvat.events import Event, TaskDone
 from asynccvat.progress import cause_key
 
 MOST_FAILURES_ALIKE = 3
-"""So many failures for one cause get a line on a terminal while the run goes on.
+"""The most failures for one cause that get a line on a terminal during the run.
 
 Elsewhere this holds for what the plan refused: no work was done for it, and there may be thousands.
 """

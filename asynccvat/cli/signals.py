@@ -34,7 +34,7 @@ SIGNALS = (
 )
 
 _FROZEN_BY_PYTHON = 1000
-"""More objects than Python freezes by itself: 375 in Python 3.12.1, none in 3.11 and 3.13."""
+"""More objects than Python itself freezes: 375 in Python 3.12.1, none in 3.11 and 3.13."""
 
 # More than any run uses, even if the hard limit is higher. The second number is what macOS always
 # permits (OPEN_MAX).

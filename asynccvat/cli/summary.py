@@ -41,12 +41,12 @@ RESULTS = (
 COMMAND = "    "
 """The indentation of the lines of `failure_lines` that are commands."""
 
-# A line has room for so many.
+# The most ids that a line has room for.
 _NEW_IDS_SHOWN = 3
 _IDS_SHOWN = 5
 # More causes than these are only counted.
 _CAUSES_SHOWN = 10
-# Of a run that is over sooner, nobody asks what its time went to.
+# Seconds. What the time of a shorter run went to is of no interest.
 _SHORT_RUN = 5.0
 # A task that takes less of the time, or fewer seconds, is not slow.
 _SLOW_SHARE, _SLOW_SECONDS = 0.05, 3.0

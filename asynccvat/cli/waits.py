@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from asynccvat import AsyncCvatError
 
 _LONG = 1.0
-"""Seconds from which on a wait for a retry is told."""
+"""Seconds. Longer waits for a retry are shown."""
 
 
 @contextmanager

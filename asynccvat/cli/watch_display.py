@@ -160,7 +160,7 @@ class WatchDisplay:
             self._write(lambda: output.write(_round_line(done)))
 
     def _write(self, write: Callable[[], None]) -> None:
-        """Write to stdout. The status line is taken away meanwhile, as both may be one terminal."""
+        """Write to stdout. Hides the status line during that, as both may be one terminal."""
         shown = self._live if self._commands == 0 else None
         if shown is not None:
             shown.stop()

@@ -1,6 +1,6 @@
 """Read what many tasks ask for at the same time by one list.
 
-One list is read at a time. Questions that come meanwhile share the next list. So each answer is
+One list is read at a time. Questions that come during that share the next list. So each answer is
 younger than its question, and a question alone is asked at once.
 """
 

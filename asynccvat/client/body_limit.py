@@ -24,7 +24,7 @@ class BodyLimit:
     most: int = LARGEST
 
     def note_refused(self, length: int) -> bool:
-        """Note that the gateway refused so many bytes. Returns whether fewer can be tried."""
+        """Note that the gateway refused this many bytes. Returns whether fewer can be tried."""
         fewer = shorter(length)
         self.most = min(self.most, fewer or SMALLEST)
         return fewer is not None

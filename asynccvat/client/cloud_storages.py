@@ -1,4 +1,4 @@
-"""Cloud storages of a server: which there are, whether it reaches them, and what lies in them.
+"""Cloud storages of a server: which there are, whether it reaches them, and their objects.
 
 `client.exports` requests exports to them.
 """

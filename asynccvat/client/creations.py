@@ -67,7 +67,7 @@ _META = ObjectDecoder(_Meta)
 FindMade = Callable[[], Awaitable[T | None]]
 """Searches the server for what a call has made. Returns None if it has made nothing.
 
-Raises an error if that cannot be told."""
+Raises an error if that stays unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

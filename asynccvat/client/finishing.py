@@ -35,7 +35,7 @@ _SEARCHES = 3
 FindLost = Callable[[datetime | None], Awaitable[RequestAccepted | None]]
 """Searches the server for what a call has begun since a moment of the server's clock.
 
-Returns None if it has begun nothing. Raises `RequestUncertainError` if that cannot be told."""
+Returns None if it has begun nothing. Raises `RequestUncertainError` if that stays unknown."""
 
 
 class UploadFinish:

@@ -14,7 +14,7 @@ from asynccvat.errors import NotFoundError, PermissionDeniedError, ProtocolError
 
 
 async def presence(client: CvatClient, target: TargetKind, target_id: int) -> Presence:
-    """Ask for one target by a call of its own. Only a 404 says that it is gone.
+    """Ask for one target alone. Only a 404 says that it is gone.
 
     Raises:
         AsyncCvatError: The server cannot be asked.

@@ -188,7 +188,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     updated_date: str = ""
     organization: int | None = None
     parent_job_id: int | None = None
-    # Any: a job whose issues are told otherwise must not be left out of a list.
+    # Any: a job whose issues have another form must not be left out of a list.
     issues: Any = None
 
     @property

@@ -44,8 +44,8 @@ sets its own deadline while it sends that. Weak, because an idle connection keep
 request that opened it, and would keep the deadline's task and its result, too."""
 
 _sendings: ContextVar[list[None] | None] = ContextVar("_sendings", default=None)
-"""Gets an item each time that the current task sends the headers of its request. aiohttp sends GET,
-PUT and DELETE again by itself if a kept connection turns out to be broken."""
+"""Gets an item each time that the current task sends the headers of its request. aiohttp repeats
+GET, PUT and DELETE without being asked if a kept connection turns out to be broken."""
 
 
 class Connection:

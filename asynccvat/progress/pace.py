@@ -1,8 +1,8 @@
 """Measure the rates of a run, and predict the time left.
 
 While exports are the limit, the server's measured export rate decides. While the network is, the
-bytes that are missing decide. The prediction is the longer one of the two: the other work is done
-meanwhile.
+bytes that are missing decide. The prediction is the longer one of the two, as both go on at the
+same time.
 """
 
 from __future__ import annotations

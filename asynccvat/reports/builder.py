@@ -161,7 +161,7 @@ _CHANGES = {
 def _key(record: Mapping[str, Any]) -> tuple[int, str, int] | None:
     """Return the step and target of a record, None if it is not about one target.
 
-    The task of a job stands beside the job's id, so the task's is looked at last.
+    A record of a job also has the id of its task, so that one is looked at last.
     """
     for key, target in _TARGETS:
         id_ = record.get(key)

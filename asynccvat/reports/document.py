@@ -19,10 +19,10 @@ from asynccvat.reports.series import Series, series_of
 from asynccvat.reports.timeline import Phase, TaskLine, Timeline
 
 MOST_LINES = 10_000
-"""Up to so many tasks have a line each in the time line."""
+"""The most tasks of which each has a line in the time line."""
 
 SLOWEST_LINES, FAILED_LINES = 1_000, 1_000
-"""Of more tasks, so many of the slowest and of the failed ones have a line."""
+"""If there are more tasks, the most of the slowest and of the failed ones that have a line."""
 
 _NOUNS = {"import-dataset": "dataset"}
 """By command, what each outcome is about, where that is not its target."""

@@ -9,10 +9,10 @@ from asynccvat.core.texts import printable
 from asynccvat.reports.page import filled
 
 MOST_TASKS = 1_000
-"""So many tasks have a row in the page; those with the most objects, if there are more."""
+"""The most tasks that have a row in the page. If there are more, those with the most objects."""
 
 MOST_LABELS = 1_000
-"""So many labels and kinds have a row."""
+"""The most rows of labels and kinds."""
 
 _SCRIPTS = ("vendored/d3.min.js", "vendored/plot.min.js", "format.js", "statistics.js")
 _NAME = 300

@@ -128,7 +128,7 @@ class TaskLine:
         if until <= self._since:
             return
         last = self.spans[-1] if self.spans else None
-        # A stay at the server is divided later, so it remains a span of its own.
+        # A stay at the server is divided later, so it remains a separate span.
         if last and phase is last.phase is not Phase.AT_SERVER and last.end == self._since:
             self.spans[-1] = Span(phase, last.start, until)
         else:

@@ -35,10 +35,10 @@ class DestinationIdentity(msgspec.Struct, frozen=True, kw_only=True):
     """The server and the organization of a destination.
 
     Attributes:
-        version: Version of the format of everything in `.asynccvat`: 3 if the folders have a
-            layout, which an older asynccvat would rename, 2 if it holds backups, which
-            an older asynccvat would take for an empty mirror, or projects or jobs, which it would
-            take for tasks; 1 otherwise.
+        version: Version of the format of everything in `.asynccvat`, as low as possible. 3: the
+            folders have a layout; an older asynccvat would rename them. 2: it holds backups,
+            projects or jobs; an older asynccvat would take backups for an empty mirror, and the
+            others for tasks. 1: everything else.
         origin: Scheme, host and port of the server.
         organization: Slug, "" for the personal workspace, None for everything visible.
         holds: `backups`; absent from a mirror.

@@ -238,7 +238,7 @@ def _folder(name: str, dir_fd: int, *, durable: bool) -> int:
 
 
 def _open_again(path: Path, *, durable: bool) -> Layout:
-    """Open a destination's folders, also if a run that failed removes them meanwhile."""
+    """Open a destination's folders, also while a run that failed removes them."""
     for _ in range(_MOST_REMOVALS):
         with contextlib.suppress(FileNotFoundError):
             return open_layout(path, durable=durable)

@@ -102,7 +102,7 @@ def list_items(layout: Layout, heads: Mapping[int, ReceiptHead]) -> tuple[KeptIt
     """List everything that a mirror has put aside, by kind and name. Blocks."""
     found = []
     for item, name, fd in _unmeasured(layout, heads):
-        # A run may remove it meanwhile.
+        # A run may remove it at the same time.
         with contextlib.suppress(FileNotFoundError):
             found.append(_measured(item, name, fd))
     return tuple(found)

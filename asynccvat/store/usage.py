@@ -35,7 +35,7 @@ class _Counter:
         self._seen: set[tuple[int, int]] = set()
 
     def add(self, name: str, dir_fd: int, use: Use, owner: RoomOwner | None = None) -> None:
-        """Add a file, or all files of a folder. What disappears meanwhile is not counted."""
+        """Add a file, or all files of a folder. A file that disappears is not counted."""
         with contextlib.suppress(FileNotFoundError):
             status = files.lstat(name, dir_fd=dir_fd)
             if status is None:
@@ -102,7 +102,7 @@ def measure_backups(layout: Layout) -> list[UsedRoom]:
 
 
 def _add_folders(counter: _Counter, layout: Layout, owners: Mapping[str, RoomOwner]) -> None:
-    """Add what lies in a destination outside of `.asynccvat`.
+    """Add the files of a destination outside of `.asynccvat`.
 
     Args:
         counter: What it is added to.

@@ -1,7 +1,7 @@
 """Read the files of tasks from calls that answer with JSON. Nothing is exported.
 
-A task costs a call for its annotations, one for its frames, and one for each job that has
-annotations of its own. `transfer.json_lookups` reads the rest in bulk, and `transfer.json_media`
+A task costs a call for its annotations and one for its frames. Each ground truth job and each
+replica costs one more. `transfer.json_lookups` reads the rest in bulk, and `transfer.json_media`
 fetches images and videos. If only the jobs of a task changed, the other files of its folder are
 reused.
 """
@@ -236,7 +236,7 @@ class JsonReading:
         return json_files.jobs_with_own_annotations(self._jobs_file)
 
     def _tell_progress(self) -> None:
-        """Emit how many bytes came since this was told last."""
+        """Emit how many bytes came since the last such event."""
         came, self._told = self._transferred - self._told, self._transferred
         if came:
             self._source.emit(TransferProgress(self._order.task.id, came))

@@ -84,7 +84,7 @@ class ReportBuilder:
         self.done(outcome)
 
     def warn(self, message: str, *, is_refusal: bool = False) -> None:
-        """Note a warning about the run, or why a guard refused a part of it. Each is told once."""
+        """Note a warning about the run, or why a guard refused a part of it. Drops repeats."""
         if message in self._warnings:
             return
         self._warnings.append(message)

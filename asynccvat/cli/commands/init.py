@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asynccvat.models import Project
 
 _MOST_SHOWN = 20
-"""So many projects fit a screen, to choose from."""
+"""The most projects to choose from. They fit a screen."""
 
 
 @command

@@ -62,7 +62,7 @@ class Answers:
 def path_for(settings: Settings) -> Path | None:
     """Return the file for what a user sees of a server, None if it is not known who that is.
 
-    A token has a file of its own: it may be another user's than the token before it.
+    Each token has its own file: it may be another user's than the token before it.
     """
     import platformdirs  # noqa: PLC0415 - the start-up of commands stays light
 

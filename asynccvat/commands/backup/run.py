@@ -162,8 +162,8 @@ class BackupRun:
             among = sorted(listed)
         mine = by_target(await store.list(), plan.target)
         guards: list[str] = []
-        # A zip that this run made was read as it came. Of a target with a whole one, a lightweight
-        # one does not count: the whole one may be all that is left of its media.
+        # A zip that this run made was read while it was fetched. Of a target with a whole one, a
+        # lightweight one does not count: the whole one may be all that is left of its media.
         made = {one.task_id for one in report.outcomes if one.action is Action.BACKED_UP}
         checked = {
             target_id: True

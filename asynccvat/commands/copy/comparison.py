@@ -22,7 +22,7 @@ from asynccvat.core.selections.selection import JobSelection
 
 @dataclass(frozen=True, slots=True)
 class ReadCopy:
-    """A task beside its copy, as just read.
+    """A task and its copy, as just read.
 
     Attributes:
         compared: Both sides.
@@ -38,7 +38,7 @@ class ReadCopy:
 
 
 async def compare(source: CvatClient, target: TaskLookups, task: Task, copy: int) -> ReadCopy:
-    """Read the annotations of a task and its copy, and put both beside each other.
+    """Read the annotations of a task and its copy, for a comparison.
 
     Args:
         source: The server that has the task.

@@ -82,7 +82,7 @@ class CopyRun:
         )
 
     async def _facts(self, state: CopyState) -> CopyFacts:
-        # Both log in meanwhile.
+        # Both clients log in during that.
         await run_all([internals(self._source).check_version, self._check_target])
         return await read_facts(self._source, self._target, state, self._selection, self._options)
 

@@ -132,7 +132,7 @@ class ImportDatasetRun:
                 if ended is not None:
                     return ended
                 if isinstance(error, RequestUncertainError):
-                    # A second lost answer could not be told from this one.
+                    # A second lost answer could not be distinguished from this one.
                     for later in orders[number:]:
                         report.done(_failed(later.step, not_begun(later.step, order.step)))
                     return None

@@ -49,7 +49,7 @@ class StateFiles:
 
     @classmethod
     def beside(cls, annotations: Path) -> StateFiles:
-        """Return the files that lie beside annotations."""
+        """Return a file of annotations with the files of its folder that explain it."""
         labels, task = (annotations.with_name(name) for name in (LABELS, TASK))
         return cls(
             annotations, labels if labels.is_file() else None, task if task.is_file() else None
@@ -206,7 +206,7 @@ def _files_at(place: Path) -> Mapping[str, StateFiles]:
 
 def _compare(first: StateFiles, second: StateFiles) -> AnnotationDifference:
     names = [one.names() for one in (first, second)]
-    # Without labels of its own, a file is read as if it was of the same task.
+    # A file without `labels.json` is read with the labels of the other one.
     known: Sequence[LabelNames] = [
         own or other or LabelNames() for own, other in (names, names[::-1])
     ]

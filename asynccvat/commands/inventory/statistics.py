@@ -13,7 +13,7 @@ from asynccvat.core.statistics.counting import STATISTICS_FILES, count_task
 from asynccvat.core.statistics.values import MirrorStatistics, TaskStatistics
 from asynccvat.errors import AnnotationFileError, StoreError
 
-# A thread counts tasks for so many seconds at once. A cancellation waits for it.
+# Seconds for which a thread counts tasks at once. A cancellation waits for it.
 _AT_ONCE = 0.2
 
 OnCounted = Callable[[TaskStatistics, int], object]

@@ -236,7 +236,7 @@ class BackupMaker:
         return self._newest[kind]
 
     async def _settle(self, *, except_for: str | None) -> None:
-        """Find out what unanswered calls made. Nothing else may be unanswered meanwhile."""
+        """Find out what unanswered calls made. No other call may be unanswered then."""
         for key in self._journal.states.unanswered:
             if key == except_for or key in self._given_up:
                 continue

@@ -87,7 +87,7 @@ def read_to_put(path: Path, record: MemberRecord) -> bytes:
         record: The file as it was read before.
 
     Raises:
-        AnnotationFileError: It cannot be read, is no JSON, or was changed meanwhile.
+        AnnotationFileError: It cannot be read, is no JSON, or changed since it was read before.
     """
     with explained(path):
         raw = path.read_bytes()

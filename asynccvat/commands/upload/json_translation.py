@@ -29,7 +29,7 @@ async def fitted(client: CvatClient, task_id: int, file: Path, content: bytes) -
     Args:
         client: The server.
         task_id: The task.
-        file: Their file. If `labels.json` lies beside it, they are translated; they stay as they
+        file: Their file. If `labels.json` lies next to it, they are translated; they stay as they
             are otherwise. `frames.json` may lie there, too.
         content: The annotations.
 

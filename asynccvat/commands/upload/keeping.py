@@ -48,7 +48,7 @@ class Keeper:
         """Check that what a task holds would be kept.
 
         Raises:
-            UploadError: It would be lost, and nobody said that it may.
+            UploadError: It would be lost, and the options do not allow that.
         """
         if self._replaced is None and self._must_keep and existing.counts.total:
             raise UploadError(

@@ -28,7 +28,7 @@ class ChangeCalls:
     """
 
     def __init__(self, on_change: OnChange | None, options: WatchOptions) -> None:
-        """Call a function, at most so many times at once as the options say."""
+        """Call a function, with no more calls at once than the options allow."""
         self.warnings: list[str] = []
         self._on_change = on_change
         self._timeout = options.change_timeout

@@ -306,7 +306,7 @@ class Watch:
         found.warnings += report.warnings
         found.error = report.stopped_by
         if isinstance(found.error, TimeLimitError):
-            # The run's own advice is to run the command again, which a watch does by itself.
+            # The run advises to run the command again. A watch does that without the user.
             said = "the round took longer than --max-time allows. What is done is kept."
             found.error = TimeLimitError(said)
         return mirror, run.plan, report

@@ -1,9 +1,9 @@
 """Compare two states of a task's annotations, as CVAT's JSON has them.
 
-Two annotations are the same if they have the same id, where ids may be compared: on one server.
-What is left is the same if its content is, whatever its id. An annotation with the same id and
-other content is changed. Ids, the order of annotations, and the order of their attributes are no
-content. Labels and attributes are compared by their names.
+Annotations are matched by their ids if both states are of one server. Those that remain are matched
+by their content. An annotation with the same id and other content is changed. Ids, the order of
+annotations, and the order of their attributes are no content. Labels and attributes are compared by
+their names.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Say what to do about a failed import, by the server's message.
 
-CVAT's messages are Python's: a traceback whose last line is the cause, and words of its own code.
+CVAT's messages are tracebacks of Python, whose last line is the cause, in words of CVAT's code.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The files of a task in a mirror as JSON: their names, and the server's answers as text.
 
-The values are the server's own. Keys are sorted, and each annotation, job, label or frame has a
-line of its own, so that a change shows as few lines. The order of annotations is the server's: its
-exports follow the same order.
+The values are the server's own. Keys are sorted, and each annotation, job, label or frame is one
+line, so that a change shows as few lines. The order of annotations is the server's: its exports
+follow the same order.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def _loss(
 
 
 def exact_total(held: FileCounts | None) -> int | None:
-    """Return how many annotations an import should leave, None if that cannot be told."""
+    """Return how many annotations an import should leave, None if that is unknown."""
     return held.counts.total if held is not None and held.exact else None
 
 

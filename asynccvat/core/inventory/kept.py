@@ -35,7 +35,7 @@ class KeptKind(StrEnum):
     HISTORY = "history"
     """An earlier version of a folder's annotation files, because of `--history`."""
     ARCHIVE = "archives"
-    """The archive of what is here now, because of `--keep-archive`."""
+    """The archive of the folder's current version, because of `--keep-archive`."""
 
 
 class KeptItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ class TaskContent:
 
 @dataclass(frozen=True, slots=True)
 class ComparedTask:
-    """A task beside its copy.
+    """A task and its copy.
 
     Attributes:
         task: The task at the source.

@@ -66,7 +66,7 @@ class CreateReason(StrEnum):
     SAME_NAME = "same name"
     """A task of the project has this name already."""
     UNCERTAIN = "uncertain"
-    """It cannot be told which task an interrupted run made."""
+    """It is unknown which task an interrupted run made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ def _units_of(group: _Group, options: CreateOptions, order: FrameOrder | None) -
         units[:0] = _units_of_images(group, options, annotations, problems, order)
         problems = []
     if problems:
-        # All units of the folder: none can be used before the folder is put right.
+        # All units of the folder: none can be used before the folder is mended.
         units = [_with_problems(unit, problems) for unit in units]
     return units
 

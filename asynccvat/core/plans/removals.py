@@ -67,7 +67,7 @@ def removals_refused(
 
 
 def exceeds(removals: int, folders: int, options: MirrorOptions) -> bool:
-    """Whether a run may not remove so many of its folders."""
+    """Whether these are more removals than a run may make among its folders."""
     return removals > options.deletions_allowed(folders)
 
 

@@ -3,8 +3,8 @@
 Each line is an entry. `read_entries` reads all of them in order, so that the last word about a
 task counts. `store.journal` keeps the lines, `core.plans.copy` compares the ledger with both sides.
 
-What was asked of the target is in a journal of restores beside this one (`core.records.restores`):
-the entry `begun` says which of its keys is about which task.
+A second journal, of restores, holds what was asked of the target (`core.records.restores`). The
+entry `begun` says which of its keys is about which task.
 """
 
 from __future__ import annotations

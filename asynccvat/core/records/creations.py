@@ -74,7 +74,7 @@ class SendingBegun(msgspec.Struct, frozen=True, tag="sending", tag_field="line")
 
 
 class Finishing(msgspec.Struct, frozen=True, tag="finishing", tag_field="line"):
-    """The server has all data of a task, and is about to be told to use them."""
+    """The server has all data of a task, and is to use them by the next call."""
 
     project_id: int | None
     key: str

@@ -53,10 +53,10 @@ class ReceiptHead(
     """The head of a receipt.
 
     Attributes:
-        version: Version of the format: 4 for a folder that lies in another one, which an older
-            asynccvat would take for a damaged receipt, 3 for a project or a job, which it would
-            take for a task, 2 if names are mapped, which an older one would not undo in an upload,
-            1 otherwise.
+        version: Version of the format, as low as possible. 4: the folder lies in another one; an
+            older asynccvat would call the receipt damaged. 3: a project or a job; an older one
+            would take it for a task. 2: names are mapped; an older one would not undo that in an
+            upload. 1: everything else.
         target: What `task_id` is the id of.
         task_id: The task, or the target of another kind.
         of_task: The task of a job; None in receipts of earlier versions, whose folders tell it.

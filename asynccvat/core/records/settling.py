@@ -1,4 +1,4 @@
-"""Settle what a run works with: what it was given, beside what its destination remembers."""
+"""Settle what a run works with, from its options and what its destination remembers."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from asynccvat.core.quantities import duration_text
 from asynccvat.core.requests import RequestStatus, ServerRequest
 
 SAY_AFTER = 300.0
-"""Seconds without movement after which a user is told. Exports that take minutes are common."""
+"""Seconds without movement after which the user gets a message. Exports often take minutes."""
 
 
 @dataclass(frozen=True, slots=True)

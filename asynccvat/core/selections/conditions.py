@@ -40,7 +40,7 @@ def check_ids(name: str, ids: object) -> None:
 
 
 def check_condition(name: str, value: object) -> None:
-    """Check a condition by itself. `Selection` checks the projects."""
+    """Check one condition. `Selection` checks the projects."""
     if value is None or name == "projects" or isinstance(value, datetime):
         return
     if name.endswith("_ids"):

@@ -12,7 +12,7 @@ from itertools import groupby
 _RANGE = re.compile(r"([0-9]+)\s*-\s*([0-9]+)")
 _MOST = 1_000_000
 MOST_WRITTEN = 100
-"""A terminal, and a shell, takes so many ids or ranges."""
+"""The most ids or ranges of a command that is shown, for a terminal and a shell."""
 
 _HOW = "Write ids as numbers, like 147, 147,148 or 1-500."
 

@@ -29,7 +29,7 @@ class Responder(Enum):
     USER_INTERFACE = auto()
     """The web server of CVAT's user interface."""
     ASKS_TO_LOG_IN = auto()
-    """A gateway that wants credentials of its own (401)."""
+    """A gateway that wants other credentials than CVAT's (401)."""
     LOGIN_PAGE = auto()
     """A page that wants a person to log in."""
     CHALLENGE = auto()

@@ -52,7 +52,7 @@ class ServerUrl:
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody on the way can read what is sent: encrypted, or to this machine."""
+        """Whether no third party can read what is sent: encrypted, or on this machine only."""
         return self.origin.startswith("https:") or _is_loopback(self.host)
 
     @property

@@ -51,7 +51,7 @@ class ExportSubject:
         target_id: Its id.
         format: Name of the format, or None for a backup.
         subresource: `dataset` (with images), `annotations` or `backup`.
-        lightweight: Whether a backup leaves out what lies in a cloud storage.
+        lightweight: Whether a backup leaves out the media in a cloud storage.
     """
 
     target: TargetKind
