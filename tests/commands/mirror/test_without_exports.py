@@ -194,6 +194,26 @@ async def test_a_large_task_is_exported(
     assert "its files are larger than 0 MiB" in report.warnings[0]
 
 
+async def test_with_an_incomplete_list_of_jobs_all_tasks_are_exported(
+    serve: Serving, data: Path
+) -> None:
+    body = '{"count": 6, "next": null, "previous": null, "results": [{"id": 1, "task_id": 1}]}'
+    serve.server.faults.add(Fault(path=r"^/api/jobs(\?|$)", status=200, body=body, times=None))
+    report = await mirror(serve, data)
+    assert report.ok
+    (warning,) = report.warnings
+    assert warning.startswith("no task is converted: the list of jobs kept changing while it was ")
+    assert len(serve.calls(*POST)) == 6
+    assert serve.calls("GET", "/annotations") == []
+    assert set(rules_of(serve, data).values()) == {None}
+    serve.server.faults.clear()
+    for task_id in serve.server.tasks:
+        serve.server.edit_task(task_id)
+    before = len(serve.server.calls)
+    assert (await mirror(serve, data)).warnings == ()
+    assert len(serve.calls(*POST, since=before)) == 1
+
+
 async def test_a_task_without_data_fails_no_other(data: Path) -> None:
     async with serving(3, tasks_without_data=1) as serve:
         report = await mirror(serve, data)
