@@ -40,7 +40,7 @@ def open_import_datasets(
     """Import datasets into a project, and read each outcome as soon as its tasks are there.
 
     Use the run with `async with`. The server makes a task for each subset of a dataset, and makes
-    them again if it is asked twice. A journal beside the files prevents that.
+    them again if it is asked twice. A journal next to the files prevents that.
 
     Args:
         client: The server.

@@ -242,7 +242,7 @@ class ArchiveSession:
         self._extraction.abandon()
         self._extraction.open()
         self._options.limits.check_archive(size)
-        # A kept archive stays beside its members, which together are about as large.
+        # A kept archive stays, and so do its members, which together are about as large.
         self._staged.require(size if self._copy is None else 2 * size)
 
     @asynccontextmanager

@@ -131,5 +131,5 @@ def ask_password(question: str) -> str:
 
 
 def on_a_terminal() -> bool:
-    """Whether somebody can be asked."""
+    """Whether a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -149,7 +149,7 @@ def give_up_stdout() -> None:
 
 
 def end_stderr() -> None:
-    """Discard messages that stderr does not take; otherwise Python exits with a code of its own."""
+    """Discard messages that stderr does not take; otherwise Python exits with another code."""
     stderr = sys.stderr
     if stderr is None:
         return

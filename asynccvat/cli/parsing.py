@@ -129,7 +129,7 @@ def failed_targets(path: Path, option: str) -> FailedTargets:
             (kind for kind in kinds if any(f"{kind}_id" in task for task in failed)),
             TargetKind.TASK,
         )
-        # Beside failed jobs, a report may name tasks that do not exist.
+        # Besides failed jobs, a report may name tasks that do not exist.
         ids = tuple(int(task[f"{target}_id"]) for task in failed if f"{target}_id" in task)
         stopped = bool(report.get("interrupted"))
     except OSError as error:

@@ -58,7 +58,7 @@ class UploadFinish:
             place: Where the file was sent.
             file_id: The server's name for it.
             find_lost: Searches the server.
-            options: What else the server is told, as an object to encode as JSON. None for nothing.
+            options: What else the call says, as an object to encode as JSON. None for nothing.
             lost_before: When the answer of an earlier call for this file was lost, on the server's
                 clock. None if there was none. The caller has searched for what it began.
         """

@@ -74,7 +74,7 @@ class TaskLookups:
             NotFoundError: There is none.
             AsyncCvatError: The server cannot be asked.
         """
-        # What the list leaves out was deleted, or cannot be read. A call of its own tells.
+        # What the list leaves out was deleted, or cannot be read. A separate call tells.
         return await self._tasks.get(task_id) or await self._client.task(task_id)
 
     async def jobs(self, task_id: int) -> tuple[Job, ...]:

@@ -56,7 +56,7 @@ class LoginSecrets(msgspec.Struct, frozen=True):
 
 
 def as_entry(secrets: LoginSecrets) -> str:
-    """Return secrets as the text of a keyring's entry: the token alone if there is no more."""
+    """Return secrets as the text of a keyring's entry: the token alone if there is nothing else."""
     return msgspec.json.encode(secrets).decode() if secrets.gateway else secrets.token
 
 

@@ -117,7 +117,7 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         kept: The file that keeps what an upload replaced; None if there is none.
         new_id: The id of what the server made of it, None if it made nothing.
         made: The tasks that an import of a dataset made.
-        compared: The task beside its copy, if it was copied and both were read.
+        compared: The task and its copy, if it was copied and both were read.
         warnings: What the user should know, for example edited files moved to quarantine.
     """
 

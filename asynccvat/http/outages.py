@@ -35,7 +35,7 @@ class _Outage:
         probes: How many probes failed.
         probing: Whether one of the waiting calls probes now.
         changed: Set when a probe has ended; the next one has a new event.
-        until: When each listener that was told gives up.
+        until: When each listener that knows of it gives up.
     """
 
     since: float

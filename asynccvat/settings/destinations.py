@@ -1,6 +1,6 @@
 """Find the settings that belong to a destination: its own file, and the server of its tasks.
 
-`loading` uses them. A destination may come from somebody else, so neither is trusted with secrets
+`loading` uses them. A destination may come from another person, so neither is trusted with secrets
 of other places.
 """
 

@@ -60,7 +60,7 @@ def locked(path: Path) -> Iterator[None]:
     locks, two programs may change the file at once. Then the change of the later one stays.
 
     Args:
-        path: The file. Its lock is a file beside it, which stays.
+        path: The file. Its lock is a file next to it, which stays.
 
     Raises:
         ConfigError: The lock cannot be opened, or another program holds it for too long.

@@ -1,6 +1,6 @@
 """Refuse what a settings file that was only found could do to secrets of other places.
 
-Such a file may come with a repository or a mirror that somebody else made.
+Such a file may come with a repository or a mirror that another person made.
 """
 
 from __future__ import annotations

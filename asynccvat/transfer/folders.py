@@ -44,7 +44,7 @@ class FolderDestination:
         *,
         on_open: Callable[[ResultStream], None],
     ) -> StagedArchive:
-        """Read an archive into the staged tree. A kept archive is written beside."""
+        """Read an archive into the staged tree. A kept archive is written next to it."""
         assert isinstance(spec, ExportSpec), "a backup stays a file"
         copy = None if self.archives is None else await self.archives.begin(staging.task_id)
         return await self.reader.read(

@@ -146,7 +146,7 @@ def _is_rare(item: Entry) -> bool:
 
 
 def fitted(panels: Sequence[Panel], width: int, room: int) -> list[Panel]:
-    """Return panels that take at most so many lines, their frames included.
+    """Return panels of at most this many lines, their frames included.
 
     Each step takes an option from the longest panel: its last one, those of `USUAL` after all
     others. Arguments are never taken.

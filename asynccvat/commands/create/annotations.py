@@ -1,4 +1,4 @@
-"""Import the annotations that lie beside the media of new tasks, through the code of `upload`."""
+"""Import the annotations next to the media of new tasks, through the code of `upload`."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class CreateDispatcher:
         self._to_annotate: list[tuple[CreateStep, TaskOutcome]] = []
 
     async def create_all(self, steps: Sequence[CreateStep]) -> None:
-        """Create tasks, and import the annotations beside their media afterwards."""
+        """Create tasks, and import the annotations next to their media afterwards."""
         for step in steps:
             if step.kind is CreateStepKind.ANNOTATE:
                 made = made_before(step, Action.CREATED, self._context.root)

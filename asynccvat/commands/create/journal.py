@@ -1,4 +1,4 @@
-"""Keep the journal of created tasks beside their media, and what it says so far."""
+"""Keep the journal of created tasks next to their media, and what it says so far."""
 
 from __future__ import annotations
 

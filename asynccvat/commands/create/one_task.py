@@ -79,7 +79,7 @@ class TaskCreator:
 
         Raises:
             CreationFailedError: The server could not make the frames, or made another number.
-            RequestUncertainError: It cannot be told which task an earlier call made.
+            RequestUncertainError: It is unknown which task an earlier call made.
             AsyncCvatError: It failed. The next run goes on from there.
         """
         clock = asyncio.get_running_loop().time

@@ -92,7 +92,7 @@ async def make_project(
     """Make the project of a target, at most once. Returns the target with its id.
 
     Raises:
-        RequestUncertainError: It cannot be told which project an earlier call made.
+        RequestUncertainError: It is unknown which project an earlier call made.
         AsyncCvatError: The server refuses it, or cannot be reached.
     """
     name = target.new_name

@@ -75,7 +75,7 @@ class BackupSources:
     """The backups to restore.
 
     Attributes:
-        root: The folder beside which the journal is kept.
+        root: The folder next to which the journal is kept.
         sources: The backups.
         is_destination: Whether the folder is a destination of backups.
     """

@@ -146,7 +146,7 @@ class UploadRun:
         plan_ = plan_uploads(
             [one.candidate for one in found],
             listing,
-            # Annotations that are appended replace nobody's work.
+            # Annotations that are appended replace no work.
             overwrite=self._options.overwrite or self._options.mode == ImportMode.APPEND,
             force=self._options.force,
         )

@@ -116,7 +116,7 @@ def is_other_image(name: str) -> bool:
 
 
 def is_context(path: str) -> bool:
-    """Whether an image is shown beside a frame, in one of CVAT's `related_images` folders."""
+    """Whether an image belongs to a frame: it is in one of CVAT's `related_images` folders."""
     return _CONTEXT in path.split("/")[:-1]
 
 

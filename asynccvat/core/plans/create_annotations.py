@@ -1,4 +1,4 @@
-"""Find the annotations that lie beside images and videos, by the names that formats give files."""
+"""Find the annotations next to images and videos, by the names that formats give files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _YOLO_SUFFIXES = (".txt", ".data", ".names", ".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class AnnotationsBeside:
-    """Annotations that lie beside the media of a task.
+    """Annotations next to the media of a task.
 
     Attributes:
         path: The file, or the folder whose files are packed, below the source.

@@ -71,8 +71,8 @@ class UploadCandidate:
         named: Whether the user named the task. False if it was found in a folder.
         edited: Whether the files differ from the receipt. None if they are in no receipt.
         mirrored_date: The task's `updated_date` in the receipt, None if there is none.
-        left_date: The task's `updated_date` after an interrupted upload of ours, None if there was
-            none.
+        left_date: The task's `updated_date` after an interrupted upload by asynccvat, None if there
+            was none.
         problem: Why it cannot be uploaded, None if it can.
     """
 

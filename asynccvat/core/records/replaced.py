@@ -42,7 +42,7 @@ class ReplacedState:
     Attributes:
         task_id: The task.
         at: When it was kept, in UTC.
-        own: Whether an upload of ours had left it. Otherwise it may be a person's work.
+        own: Whether an upload by asynccvat had left it. Otherwise it may be a person's work.
     """
 
     task_id: int

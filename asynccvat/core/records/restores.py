@@ -85,7 +85,7 @@ class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
         key: The file.
         kind: What was restored.
         old_id: Its id when it was backed up. None if the file does not tell.
-        new_id: Its id now. None for an import, which makes tasks of its own.
+        new_id: Its id now. None for an import, which makes new tasks.
         project_id: The project that it was moved into, None for none.
         at: When, ISO 8601.
     """

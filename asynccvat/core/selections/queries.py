@@ -71,7 +71,7 @@ def in_batches(
 
 
 def _parts(ids: Sequence[int]) -> Iterator[range | list[int]]:
-    """Split ids into long runs of consecutive numbers and what lies between them."""
+    """Split ids into long runs of consecutive numbers and the ids between them."""
     between: list[int] = []
     run: list[int] = []
     for number in [*sorted(set(ids)), None]:

@@ -17,7 +17,7 @@ _VERSION = re.compile(r"\D{0,3}(\d{1,6})\.(\d{1,6})")
 def too_old(version: str) -> bool:
     """Whether a version of CVAT, as `/api/server/about` tells it, lacks calls that are needed.
 
-    A version that cannot be read is not: somebody may have built a newer one.
+    A version that cannot be read is not: a newer one may have been built.
     """
     found = _VERSION.match(version)
     return found is not None and (int(found[1]), int(found[2])) < OLDEST
