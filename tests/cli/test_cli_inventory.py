@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -156,7 +157,7 @@ def test_the_end_of_the_last_run_is_told(shell: Shell, own: SimulatedServer) -> 
 def test_the_status_of_backups(shell: Shell, own: SimulatedServer) -> None:
     assert shell("backup", "backups", *FAST).code == 0
     (line,) = shell("status", "backups").out.splitlines()
-    assert line.startswith(f"backups: 3 backups of 3 targets of {own.url}, all tasks, ")
+    assert line.startswith(f"backups: 3 backups of 3 tasks of {own.url}, all tasks, ")
     next(Path("backups/task1").glob("*.zip")).unlink()
     out = shell("status", "backups").out
     assert "  missing    1 file in 1 folder" in out
@@ -384,6 +385,42 @@ def test_restored_files_are_where_they_were(shell: Shell, quarantined: bytes) ->
     ended = shell("kept", "data", item["name"], "--restore", "--json")
     assert ended.json["items"][0]["folder"] == "task2"
     assert FILE.read_bytes() == theirs
+
+
+def test_an_item_that_cannot_be_restored_names_those_that_were(
+    shell: Shell, quarantined: bytes
+) -> None:
+    name = shell("kept", "data", "--json").json["items"][0]["name"]
+    no_folder = "kept/task2-20990101T000000Z"
+    Path("data/.asynccvat", no_folder).write_bytes(b"")
+    ended = shell("kept", "data", name, no_folder, "--restore")
+    assert ended.code == 2
+    assert ended.err.startswith(f"Error: cannot restore '{no_folder}': it is no folder. ")
+    assert ended.err.endswith(f" Restored before it: '{name}'.\n")
+    assert FILE.read_bytes() == quarantined
+    alone = shell("kept", "data", no_folder, "--restore")
+    assert "before it" not in alone.err
+
+
+def test_an_item_that_cannot_be_purged_names_those_that_were(
+    shell: Shell, quarantined: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert quarantined
+    first = shell("kept", "data", "--json").json["items"][0]["name"]
+    second = "kept/task2-20990101T000000Z"
+    Path("data/.asynccvat", second).mkdir()
+    rmdir = os.rmdir
+
+    def refusing(path: str, *, dir_fd: int | None = None) -> None:
+        if path == Path(second).name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        rmdir(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", refusing)
+    ended = shell("kept", "data", first, second, "--purge", "--yes")
+    assert ended.code != 0
+    assert ended.err.endswith(f" Removed before it: '{first}'.\n")
+    assert [one["name"] for one in shell("kept", "data", "--json").json["items"]] == [second]
 
 
 def test_nothing_is_purged_without_yes(shell: Shell, quarantined: bytes) -> None:

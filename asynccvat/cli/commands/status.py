@@ -105,7 +105,9 @@ def _lines(found: DestinationStatus, *, verbose: bool) -> Iterator[tuple[str, st
 
 def _here(found: DestinationStatus) -> str:
     if found.holds == "backups":
-        return f"{counted(found.backups, 'backup')} of {counted(found.targets, 'target')}"
+        here = counted(found.backups, "backup")
+        of = [counted(count, kind) for kind, count in found.backed_up.items()]
+        return f"{here} of {' and '.join(of)}" if of else here
     return counted(found.targets, found.holds.removesuffix("s"))
 
 

@@ -92,7 +92,8 @@ class BackupRun:
         began_at = _now()
         settled = await settle_with(self._client, store, self._selection, self._options)
         work = partial(self._plan_and_fetch, store, settled, run, report, began_at=began_at)
-        return await noted(store.last_run, work, run, report, only=settled.only)
+        only = settled.only(self._options.target)
+        return await noted(store.last_run, work, run, report, only=only)
 
     async def _plan_and_fetch(
         self,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import contextlib
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from asynccvat.commands.inventory.opening import mirror_at
@@ -13,6 +14,8 @@ from asynccvat.core.inventory.kept import (
     check_restorable,
     select_kept,
 )
+from asynccvat.core.texts import first_few
+from asynccvat.errors import StoreError
 from asynccvat.store import MirrorStore
 
 Choice = tuple[Collection[str], Collection[KeptKind], str | None]
@@ -40,8 +43,11 @@ async def purge(dest: Path, choice: Choice, *, break_lock: bool) -> tuple[KeptIt
     """
     async with mirror_at(dest, doing="purge", read_only=False, break_lock=break_lock) as store:
         items = await _chosen(store, choice)
-        for item in items:
-            await store.put_aside.purge(item)
+        gone: list[str] = []
+        with _telling("Removed", gone):
+            for item in items:
+                await store.put_aside.purge(item)
+                gone.append(item.name)
         return items
 
 
@@ -58,16 +64,26 @@ async def restore(dest: Path, choice: Choice, *, break_lock: bool) -> tuple[Rest
     ) as store:
         items = await _chosen(store, choice)
         folders = [check_restorable(item, place=str(dest)) for item in items]
-        return tuple(
-            [
-                RestoredItem(
-                    item=item,
-                    folder=folder,
-                    put_aside=await store.put_aside.restore(item, folder),
-                )
-                for item, folder in zip(items, folders, strict=True)
-            ]
-        )
+        done: list[RestoredItem] = []
+        back: list[str] = []
+        with _telling("Restored", back):
+            for item, folder in zip(items, folders, strict=True):
+                aside = await store.put_aside.restore(item, folder)
+                done.append(RestoredItem(item=item, folder=folder, put_aside=aside))
+                back.append(item.name)
+        return tuple(done)
+
+
+@contextlib.contextmanager
+def _telling(what: str, done: Sequence[str]) -> Iterator[None]:
+    """Name the items that were done before one failed, in its error."""
+    try:
+        yield
+    except StoreError as error:
+        if done:
+            names = first_few([repr(name) for name in done])
+            error.message = f"{error.message} {what} before it: {names}."
+        raise
 
 
 async def _chosen(store: MirrorStore, choice: Choice) -> tuple[KeptItem, ...]:

@@ -63,6 +63,7 @@ class DestinationStatus:
         settings: The same as values, None if nothing.
         targets: How many tasks, projects or jobs are here.
         backups: How many backups are here; 0 in a mirror.
+        backed_up: How many tasks and how many projects they are of, by kind.
         files: Number of files, as receipts list them.
         bytes: Sum of their sizes.
         formats: How many folders were made in which format; the most frequent first.
@@ -85,6 +86,7 @@ class DestinationStatus:
     settings: Remembered | None = None
     targets: int = 0
     backups: int = 0
+    backed_up: Mapping[TargetKind, int] = field(default_factory=dict)
     files: int = 0
     bytes: int = 0
     formats: tuple[FormatCount, ...] = ()
@@ -144,6 +146,7 @@ class DestinationStatus:
             "green": self.is_green,
             "targets": self.targets,
             "backups": self.backups,
+            "backed_up": {str(kind): count for kind, count in self.backed_up.items()},
             "files": self.files,
             "bytes": self.bytes,
             "formats": msgspec.to_builtins(self.formats),
@@ -188,9 +191,11 @@ def held_by_mirror(heads: Mapping[int, ReceiptHead]) -> dict[str, Any]:
 def held_by_backups(backups: Sequence[StoredBackup]) -> dict[str, Any]:
     """Return the fields of a status that the receipts of backups tell."""
     dates = [backup.receipt.committed_at for backup in backups]
+    of = {(one.receipt.target, one.receipt.id) for one in backups}
     return {
-        "targets": len({(one.receipt.target, one.receipt.id) for one in backups}),
+        "targets": len(of),
         "backups": len(backups),
+        "backed_up": dict(Counter(kind for kind, _ in sorted(of, reverse=True))),
         "files": len(backups),
         "bytes": sum(backup.receipt.size for backup in backups),
         "oldest_at": min(dates, default=None),

@@ -353,6 +353,11 @@ def _guard(removed: int, listing: TaskListing, options: CopyOptions) -> str | No
         return None
     copies = "1 copy would go" if removed == 1 else f"{removed} copies would go"
     given = "--expect is missing" if options.expect is None else f"--expect is {options.expect}"
+    if not removed:
+        return (
+            f"no copy is removed: {copies}, and {given}. Remove --expect if an earlier run has "
+            "removed them."
+        )
     return f"no copy is removed: {copies}, and {given}. Give --expect {removed} if that is right."
 
 

@@ -367,7 +367,7 @@ def wrong_number(expect: int, plan: DeletePlan) -> str | None:
     """Return why a number refuses a deletion, None if it is that of the plan."""
     if expect == plan.count:
         return None
-    return (
-        f"nothing is deleted: {plan.counted} would go, and --expect is {expect}. Look at a dry "
-        f"run, and give --expect {plan.count} if that is right."
-    )
+    why = f"nothing is deleted: {plan.counted} would go, and --expect is {expect}"
+    if not plan.count:
+        return f"{why}. Look at a dry run: perhaps an earlier run has deleted them."
+    return f"{why}. Look at a dry run, and give --expect {plan.count} if that is right."

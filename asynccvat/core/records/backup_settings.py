@@ -39,10 +39,9 @@ class SettledSelection:
     lasting: LastingSelection | None
     ignored_project: int | None = None
 
-    @property
-    def only(self) -> str:
-        """The part of the destination that this run is about, in words; "" for all."""
-        return narrowed_in_words(self.selection)
+    def only(self, target: TargetKind) -> str:
+        """Return the part of the destination that this run is about, in words; "" for all."""
+        return narrowed_in_words(self.selection, target)
 
     def describe(self, target: TargetKind) -> str:
         """Say in words which tasks the destination is for, and how this run is narrowed.
@@ -51,8 +50,8 @@ class SettledSelection:
             target: What the run backs up.
         """
         parts = [] if self.lasting is None else [tasks_in_words(self.lasting, target)]
-        if self.only:
-            parts.append(f"this run: {self.only}")
+        if only := self.only(target):
+            parts.append(f"this run: {only}")
         if self.ignored_project is not None:
             parts.append(f"project {self.ignored_project} of the settings is ignored")
         return "; ".join(parts)

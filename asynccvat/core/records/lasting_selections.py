@@ -178,7 +178,7 @@ def _for(name: str, value: Any, target: TargetKind) -> str:
     return f"for {which}{_condition(name, value)}"
 
 
-def narrowed_in_words(selection: Selection) -> str:
+def narrowed_in_words(selection: Selection, target: TargetKind) -> str:
     """Describe what holds for one run alone; "" if nothing does."""
     parts = []
     if selection.task_ids is not None:
@@ -186,7 +186,9 @@ def narrowed_in_words(selection: Selection) -> str:
         word = "task" if len(ids) == 1 else "tasks"
         parts.append(f"{word} {first_few(ids) or 'none'}")
     if selection.updated_since is not None:
-        parts.append(f"updated since {selection.updated_since}")
+        noun = "" if parts else f"{target.plural} "
+        parts.append(f"{noun}updated since {selection.updated_since}")
     if selection.limit is not None:
-        parts.append(f"at most {selection.limit}")
+        noun = "" if parts else target.value if selection.limit == 1 else target.plural
+        parts.append(f"at most {selection.limit} {noun}".rstrip())
     return ", ".join(parts)

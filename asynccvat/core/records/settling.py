@@ -63,12 +63,12 @@ class Settled:
         if self.options.target_ids is not None:
             return f"{self.spec.target.plural} {first_few(sorted(self.options.target_ids))}"
         # What changed since the last complete run is all that has to be looked at.
-        return "" if self.is_recent else narrowed_in_words(self.selection)
+        return "" if self.is_recent else narrowed_in_words(self.selection, self.spec.target)
 
     def describe(self) -> str:
         """Say in words what the destination holds, and how this run is narrowed."""
         text = remembered_in_words(self.remembered)
-        if narrowed := narrowed_in_words(self.selection):
+        if narrowed := narrowed_in_words(self.selection, self.spec.target):
             text += f"; this run: {narrowed}"
         if self.also:
             text += f", and {len(self.also)} that the last run did not finish"

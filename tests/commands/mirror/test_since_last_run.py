@@ -47,7 +47,7 @@ async def test_only_what_changed_is_listed_and_fetched(data: Path) -> None:
         change(serve, 4)
         plan = await ac.plan_mirror(serve.client, data, options=SINCE)
         assert plan.counts == {"fetch": 1}
-        assert "; this run: updated since " in plan.description
+        assert "; this run: tasks updated since " in plan.description
         report = await ac.mirror(serve.client, data, options=SINCE)
         assert actions(report) == {4: ("fetched", "changed")}
 

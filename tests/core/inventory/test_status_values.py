@@ -126,9 +126,11 @@ def test_changed_files_are_named_in_the_order_of_ids() -> None:
 
 
 def test_receipts_tell_what_backups_there_are() -> None:
-    def backup(number: int, condition: BackupCondition) -> StoredBackup:
+    def backup(
+        number: int, condition: BackupCondition, target: TargetKind = TargetKind.TASK
+    ) -> StoredBackup:
         receipt = BackupReceipt(
-            target=TargetKind.TASK,
+            target=target,
             id=number,
             file=f"task{number}/2026-01-01T000000Z.zip",
             size=10,
@@ -151,6 +153,10 @@ def test_receipts_tell_what_backups_there_are() -> None:
         ]
     )
     assert (held["targets"], held["backups"], held["bytes"]) == (2, 3, 30)
+    assert held["backed_up"] == {TargetKind.TASK: 2}
+    kinds = (TargetKind.PROJECT, TargetKind.TASK)
+    mixed = [backup(1, BackupCondition.PRESENT, kind) for kind in kinds]
+    assert list(held_by_backups(mixed)["backed_up"]) == [TargetKind.TASK, TargetKind.PROJECT]
     assert [(one.target_id, str(one.state)) for one in held["changed"]] == [
         (1, "edited"),
         (2, "missing"),

@@ -301,7 +301,11 @@ def test_nothing_is_removed_after_an_incomplete_listing() -> None:
 
 def test_nothing_to_remove_is_no_refusal() -> None:
     assert plan_copy(facts(), CopyOptions(prune=True)).guard is None
-    assert plan_copy(facts(), CopyOptions(prune=True, expect=2)).guard is not None
+    refused = plan_copy(facts(), CopyOptions(prune=True, expect=2)).guard
+    assert refused == (
+        "no copy is removed: 0 copies would go, and --expect is 2. Remove --expect if an earlier "
+        "run has removed them."
+    )
 
 
 def test_a_changed_copy_of_a_deleted_task_stays() -> None:

@@ -161,8 +161,11 @@ def test_named_tasks_bind_nobody_and_are_not_narrowed() -> None:
 def test_a_run_about_a_part_of_the_destination_says_which() -> None:
     assert run(COCO).only == ""
     assert run(COCO, task_ids=[9, 3]).only == "tasks 3, 9"
-    assert run(COCO, limit=5).only == "at most 5"
-    assert run(COCO, updated_since="2026-11-01").only == "updated since 2026-11-01T00:00:00Z"
+    assert run(COCO, limit=5).only == "at most 5 tasks"
+    assert run(COCO, limit=1).only == "at most 1 task"
+    assert run(COCO, updated_since="2026-11-01").only == "tasks updated since 2026-11-01T00:00:00Z"
+    both = run(COCO, updated_since="2026-11-01", limit=5).only
+    assert both == "tasks updated since 2026-11-01T00:00:00Z, at most 5"
     jobs = {"target": "jobs", "target_ids": (7, 5)}
     assert run(options=jobs).only == "jobs 5, 7"
 
@@ -180,7 +183,7 @@ def test_a_first_run_of_recent_tasks_does_not_bind_the_next_ones() -> None:
     later = run(COCO, updated_since="2026-11-01")
     assert later.selection == Selection(project_ids=(5,), updated_since="2026-11-01")
     assert later.remembered == COCO
-    assert later.describe().endswith("; this run: updated since 2026-11-01T00:00:00Z")
+    assert later.describe().endswith("; this run: tasks updated since 2026-11-01T00:00:00Z")
 
 
 def test_the_settings_project_counts_where_nothing_else_says_which_tasks() -> None:
