@@ -24,9 +24,8 @@ from asynccvat.core.inventory.kept import KeptItem, KeptKind, KeptTotal, Restore
 from asynccvat.core.inventory.status import ChangedFile, DestinationStatus, FormatCount
 from asynccvat.core.inventory.usage import DiskUsage, ProjectRoom, Room, RoomOwner, TargetRoom, Use
 from asynccvat.core.logins import Account, LoginResult, SavedLogin, SavedLogins, TokenStore
+from asynccvat.core.merge.choices import DataSetFormat, ImagePlacing, SplitBy
 from asynccvat.core.merge.report import FailedMerge, MergedFiles, MergedPart, MergeReport
-from asynccvat.core.merge.splits import SplitBy
-from asynccvat.core.merge.values import DataSetFormat, ImagePlacing
 from asynccvat.core.models import (
     About,
     AccessToken,

@@ -8,10 +8,11 @@ from typing import TypeVar
 
 from asynccvat.api.arguments import PathText, checked_path
 from asynccvat.commands.merge.run import MergePlan, OnMerged, merge_mirrors
+from asynccvat.core.merge.choices import ImagePlacing, SplitBy
 from asynccvat.core.merge.filters import MergeFilter
 from asynccvat.core.merge.report import MergeReport
-from asynccvat.core.merge.splits import SplitBy, read_split
-from asynccvat.core.merge.values import ImagePlacing, data_set_format
+from asynccvat.core.merge.splits import read_split
+from asynccvat.core.merge.values import data_set_format
 from asynccvat.errors import ConfigError
 
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)

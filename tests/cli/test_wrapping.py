@@ -15,6 +15,7 @@ from typing import IO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from asynccvat.cli import output
 from asynccvat.cli.wrapping import width_of, wrapped
@@ -53,7 +54,7 @@ def test_characters_that_take_two_columns_count_twice() -> None:
 def test_wrapping_loses_and_adds_nothing_but_space(line: str, width: int) -> None:
     lines = wrapped(line, width)
     assert "".join("".join(lines).split()) == "".join(line.split())
-    assert all(len(one.split()) < 2 or len(one) <= width or "`" in one for one in lines)
+    assert all(len(one.split()) < 2 or cell_len(one) <= width or "`" in one for one in lines)
 
 
 @pytest.fixture
@@ -106,8 +107,8 @@ def test_results_and_messages_are_wrapped_on_a_terminal_alone(
     for terminal, lines in ((_Terminal(), 3), (io.StringIO(), 1)):
         for name, write in (("stdout", output.sentence), ("stderr", output.remark)):
             stream = type(terminal)()
-            monkeypatch.setattr(sys, name, stream)
-            write(text)
-            monkeypatch.undo()
+            with monkeypatch.context() as patch:
+                patch.setattr(sys, name, stream)
+                write(text)
             assert len(stream.getvalue().splitlines()) == lines
             assert stream.getvalue().split() == text.split()

@@ -92,10 +92,11 @@ def convert(
         bool, typer.Option("--json", help="Write one JSON document to stdout.")
     ] = False,
 ) -> int:
-    """Convert the tasks of a mirror as JSON into the files that the server would export; offline.
+    """Convert a mirror as JSON into other formats, offline.
 
-    Images are not part of it. A task that cannot be converted exactly is named, with the reason,
-    and the exit code is 1: export such a task from the server.
+    The files are those that the server would export, without images. A task that cannot be
+    converted exactly is named, with the reason, and the exit code is 1: export such a task from the
+    server.
 
     For example:
 

@@ -35,10 +35,11 @@ def log(
         bool, typer.Option("--json", help="Write one JSON document to stdout.")
     ] = False,
 ) -> int:
-    """Show the states of a task's annotations that a mirror with --history has kept; offline.
+    """Show earlier states of a task's annotations.
 
-    Each has the date since when the task had them, and what changed since the state before. The
-    last one is what the task's folder holds. A state that cannot be read is named, and the exit
+    A mirror as JSON with --history keeps them, and no server is asked. Each has the date since when
+    the task had them, and what changed since the state before. The last one is what the task's
+    folder holds. A state that cannot be read is named, and the exit
     code is 1.
 
     For example:

@@ -16,8 +16,8 @@ from asynccvat.cli.common_options import option
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable
+from asynccvat.core.merge.choices import DataSetFormat, ImagePlacing, SplitBy
 from asynccvat.core.texts import first_few
-from asynccvat.models import DataSetFormat, ImagePlacing, SplitBy
 
 if TYPE_CHECKING:
     from asynccvat.models import MergeReport

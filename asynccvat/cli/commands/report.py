@@ -49,10 +49,11 @@ def report(
         ),
     ] = False,
 ) -> None:
-    """Write a page about a run from the log that --log-json wrote.
+    """Write a page about a run from its --log-json.
 
-    It is the page of --report: time line, use of the server's workers, slowest tasks, failures, and
-    a table of all tasks. It is one file, and needs no network.
+    EVENTS.jsonl is what --log-json wrote. The page is that of --report: time line, use of the
+    server's workers, slowest tasks, failures, and a table of all tasks. It is one file, and needs
+    no network.
 
     For example:
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from asynccvat.core.convert.formats import convert_task
 from asynccvat.core.convert.frames import exported_frames
 from asynccvat.core.convert.task_json import TASK_FILES, TaskJson, read_task_json
+from asynccvat.core.merge.choices import DataSetFormat
 from asynccvat.core.merge.coco import read_coco
 from asynccvat.core.merge.cvat import read_cvat
 from asynccvat.core.merge.filters import MergeFilter
@@ -19,7 +20,6 @@ from asynccvat.core.merge.values import (
     CONVERTED_AS,
     ULTRALYTICS_TASKS,
     YOLO_TASKS,
-    DataSetFormat,
     MergeTask,
     ReadFile,
     not_mergeable,

@@ -12,11 +12,12 @@ from asynccvat.commands.inventory.opening import mirror_at
 from asynccvat.commands.merge.reading import TaskFolder, read_task
 from asynccvat.commands.merge.writing import DataSetWriter
 from asynccvat.core.merge.categories import Categories
+from asynccvat.core.merge.choices import DataSetFormat, ImagePlacing
 from asynccvat.core.merge.filters import MergeFilter
 from asynccvat.core.merge.names import source_prefixes
 from asynccvat.core.merge.report import FailedMerge, MergedFiles, MergeReport
 from asynccvat.core.merge.splits import Split
-from asynccvat.core.merge.values import DataSetFormat, ImagePlacing, MergeTask
+from asynccvat.core.merge.values import MergeTask
 from asynccvat.core.plans.verify import select_receipts
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few

@@ -7,11 +7,12 @@ from typing import BinaryIO
 
 from asynccvat.commands.merge.reading import TaskFolder
 from asynccvat.core.merge.categories import Categories
+from asynccvat.core.merge.choices import DataSetFormat
 from asynccvat.core.merge.coco import CocoPart
 from asynccvat.core.merge.cvat import CvatPart
 from asynccvat.core.merge.names import ImageNames
 from asynccvat.core.merge.report import MergedPart
-from asynccvat.core.merge.values import DataSetFormat, MergeImage, not_mergeable
+from asynccvat.core.merge.values import MergeImage, not_mergeable
 from asynccvat.core.merge.yolo import data_yaml, label_file, label_path
 from asynccvat.core.paths import NameRules, safe_member_path
 from asynccvat.store.data_sets import DataSetFolder

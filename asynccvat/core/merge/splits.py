@@ -11,9 +11,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from asynccvat.core.merge.choices import SplitBy
 from asynccvat.core.merge.values import MergeImage
 from asynccvat.errors import ConfigError
 
@@ -31,14 +31,6 @@ _SUBSETS: Final[Mapping[str, str]] = {
     "valid": "val",
     "testing": "test",
 }
-
-
-class SplitBy(StrEnum):
-    """What stays together in one part."""
-
-    TASK = "task"
-    IMAGE = "image"
-    SUBSET = "subset"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,27 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
+from asynccvat.core.merge.choices import DataSetFormat
 from asynccvat.core.specs import CVAT_IMAGES
 from asynccvat.errors import ConfigError, InexactConversionError
-
-
-class DataSetFormat(StrEnum):
-    """The formats of data sets."""
-
-    COCO = "coco"
-    YOLO = "yolo"
-    CVAT = "cvat"
-
-
-class ImagePlacing(StrEnum):
-    """How images come into a data set."""
-
-    LINK = "link"
-    COPY = "copy"
-
 
 COCO_TASKS: Final = "COCO 1.0"
 ULTRALYTICS_TASKS: Final = "Ultralytics YOLO Detection 1.0"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asynccvat.core.merge.splits import Split, SplitBy, read_split, subset_part
+from asynccvat.core.merge.choices import SplitBy
+from asynccvat.core.merge.splits import Split, read_split, subset_part
 from asynccvat.core.merge.values import MergeImage
 from asynccvat.errors import ConfigError
 
