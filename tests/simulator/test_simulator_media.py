@@ -113,6 +113,20 @@ async def test_chunks_of_a_video_are_videos_of_its_frames(tmp_path: Path) -> Non
         assert image_size(stored(tmp_path, frame.body)) == (640, 480)
 
 
+async def test_a_generated_video_is_described_once_and_sent_as_a_video(tmp_path: Path) -> None:
+    options = SimulatorOptions(tasks=2, frames=4, video_tasks=1)
+    async with simulator_client(options) as client:
+        metas = [(await client.get(f"/api/tasks/{one}/data/meta")).json for one in (1, 2)]
+        assert [len(meta["frames"]) for meta in metas] == [1, 4]
+        assert [meta["size"] for meta in metas] == [4, 4]
+        assert metas[0]["frames"][0]["name"] == "street.mp4"
+        assert [meta["chapters"] for meta in metas] == [[], None]
+        task = (await client.get("/api/tasks/1")).json
+        assert (task["mode"], task["data_original_chunk_type"]) == ("interpolation", "video")
+        chunk = await data(client, "chunk&number=0&quality=original")
+        assert video_facts(stored(tmp_path, chunk.body)) == (4, 640, 480)
+
+
 async def test_a_preview_is_a_small_picture_of_the_first_frame(tmp_path: Path) -> None:
     async with simulator_client() as client:
         preview = await client.get("/api/tasks/1/preview")

@@ -158,6 +158,7 @@ async def test_a_restored_task_is_exported_like_the_original(of_video: int) -> N
             made = await restored(client, await send_by_tus(client, TASKS, data, piece=7000))
             after = client.server.tasks[made]
             assert (after.name, after.subset, after.size) == (before.name, before.subset, 6)
+            assert (after.mode, after.video) == (before.mode, before.video)
             assert after.project_id is None, "CVAT restores tasks outside projects"
             assert {label.id for label in after.labels}.isdisjoint(
                 label.id for label in before.labels

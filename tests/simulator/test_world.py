@@ -116,6 +116,8 @@ def test_videos_come_first_and_have_tracks_alone() -> None:
     assert (len(held.tracks), held.shapes, held.tags) == (2, (), ())
     assert all(len(track.shapes) == 1 for track in held.tracks)  # there is only one frame
     assert not tasks[2].annotations().tracks
+    assert [task.video for task in tasks.values()] == ["street.mp4", None, None]
+    assert [frame.name for frame in tasks[1].frames()] == ["frame_000000.PNG"]
 
 
 def test_subsets_and_statuses_are_given_in_turn() -> None:

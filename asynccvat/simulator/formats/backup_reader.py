@@ -23,6 +23,7 @@ from asynccvat.simulator.formats.annotations_json_reader import (
 )
 from asynccvat.simulator.formats.backups import VERSION
 from asynccvat.simulator.formats.labels_json import InvalidLabelsError, NewIds, read_labels
+from asynccvat.simulator.formats.video_chunks import find_pictures
 from asynccvat.simulator.formats.zip_members import MemberFiles
 from asynccvat.simulator.world.annotations import Annotations, Label
 from asynccvat.simulator.world.content import Frame
@@ -304,8 +305,19 @@ def _video_frames(
     facts: Mapping[str, Any], originals: Mapping[str, StoredFile], numbers: Sequence[int]
 ) -> tuple[Frame, ...]:
     width, height = facts["resolution"]
-    seed = zlib.crc32(f"{facts['name']} {originals[facts['name']].size}".encode()) << 32
+    file = originals[facts["name"]]
+    seed = zlib.crc32(f"{facts['name']} {file.size}".encode()) << 32
+    found = find_pictures(file)
+    pictures = dict(enumerate(found)) if len(found) == facts["length"] else {}
     return tuple(
-        Frame(index, f"frame_{number:06d}.PNG", width, height, seed + number, None)
+        Frame(
+            index,
+            f"frame_{number:06d}.PNG",
+            width,
+            height,
+            seed + number,
+            None,
+            pictures.get(number),
+        )
         for index, number in enumerate(numbers)
     )

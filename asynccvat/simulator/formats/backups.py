@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from asynccvat.simulator.formats.annotations_json import label_json
+from asynccvat.simulator.formats.video_chunks import write_video_chunk
 from asynccvat.simulator.world.annotations import (
     Annotations,
     AttributeValues,
@@ -105,12 +106,19 @@ def _entry(name: str, when: datetime) -> zipfile.ZipInfo:
 def _media(task: Task, *, is_light: bool) -> Iterator[tuple[str, StoredFile | bytes]]:
     """Yield the files in an arbitrary but stable order, as a hashed directory has."""
     files: dict[str, Callable[[], StoredFile | bytes]] = {"manifest.jsonl": lambda: _manifest(task)}
-    if task.media is None:
+    if task.media is None and task.video is not None:
+        files[task.video] = partial(_generated_video, task)
+    elif task.media is None:
         files |= {frame.name: frame.data for frame in task.frames()}
     elif not is_light:
         files |= {name: partial(_itself, file) for name, file in task.media.originals}
     for name in sorted(files, key=lambda name: zlib.crc32(name.encode())):
         yield name, files[name]()
+
+
+def _generated_video(task: Task) -> bytes:
+    frames = task.frames()
+    return write_video_chunk([frame.data() for frame in frames], frames[0].width, frames[0].height)
 
 
 def _itself(file: StoredFile) -> StoredFile:
@@ -132,11 +140,15 @@ def _write_member(
 def _manifest(task: Task) -> bytes:
     lines: list[dict[str, Any]] = [{"version": "1.1"}]
     media, frames = task.media, task.frames()
-    if media is not None and media.video is not None:
-        ((_, file),) = media.originals
+    if task.video is not None:
+        if media is None:
+            length, head = len(frames), _generated_video(task)[:_PIECE]
+        else:
+            ((_, file),) = media.originals
+            length, head = media.stop_frame + 1, file.read(0, _PIECE)
         size = [frames[0].width, frames[0].height]
-        facts = {"name": media.video, "resolution": size, "length": media.stop_frame + 1}
-        checksum = hashlib.md5(file.read(0, _PIECE), usedforsecurity=False).hexdigest()
+        facts = {"name": task.video, "resolution": size, "length": length}
+        checksum = hashlib.md5(head, usedforsecurity=False).hexdigest()
         lines += [
             {"type": "video"},
             {"properties": {**facts, "chapters": []}},

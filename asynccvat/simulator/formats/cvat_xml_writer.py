@@ -66,8 +66,7 @@ def cvat_images_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> s
 
 def _image_name(one: AnnotatedFrame) -> str:
     """Return the name of an image; frames of a video have no extension here."""
-    is_of_video = one.task.media is not None and one.task.media.video is not None
-    return one.item_id if is_of_video else one.frame.name
+    return one.item_id if one.task.video else one.frame.name
 
 
 def cvat_video_xml(source: ExportSource, frames: Sequence[AnnotatedFrame]) -> str:
@@ -328,12 +327,12 @@ def _xml_task(task: Task, base_url: str, indent: int) -> Iterator[str]:
         for label in task.labels:
             yield from _xml_label(label)
         yield f"{margin}  </labels>"
-    if task.media is not None and task.media.video is not None:
-        first = task.media.frames[0]
+    if task.video is not None:
+        first = task.frames()[0]
         yield f"{margin}  <original_size>"
         yield from _xml_texts(indent + 4, ("width", first.width), ("height", first.height))
         yield f"{margin}  </original_size>"
-        yield from _xml_texts(indent + 2, ("source", task.media.video.rpartition("/")[2]))
+        yield from _xml_texts(indent + 2, ("source", task.video.rpartition("/")[2]))
     yield f"{margin}</task>"
 
 

@@ -88,8 +88,7 @@ def _coco_geometry(shape: Shape, frame: Frame) -> dict[str, Any]:
 
 def _image_name(one: AnnotatedFrame) -> str:
     """Return the name of an image; those of a video's frames end in lower case here."""
-    is_of_video = one.task.media is not None and one.task.media.video is not None
-    return f"{one.item_id}.png" if is_of_video else one.frame.name
+    return f"{one.item_id}.png" if one.task.video else one.frame.name
 
 
 def _box_of_bits(bits: bytes, width: int) -> list[float]:

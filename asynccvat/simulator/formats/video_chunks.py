@@ -6,9 +6,12 @@ that use FFmpeg read them. `video_headers` reads the head of such a file.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Sequence
 from typing import Final
+
+from asynccvat.simulator.world.media import StoredFile
 
 _RATE: Final = 25
 """Frames a second, which are the units of time in the file."""
@@ -16,6 +19,8 @@ _RATE: Final = 25
 _MATRIX: Final = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _FILE_TYPE: Final = b"isom\0\0\x02\0isomiso2mp41"
 _PNG_STREAM: Final = 0x6D
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_PNG_END: Final = b"IEND\xaeB`\x82"
 
 
 def write_video_chunk(pictures: Sequence[bytes], width: int, height: int) -> bytes:
@@ -30,6 +35,22 @@ def write_video_chunk(pictures: Sequence[bytes], width: int, height: int) -> byt
     length = len(_movie(pictures, width, height, 0))
     start = len(head) + length + 8
     return head + _movie(pictures, width, height, start) + _box(b"mdat", b"".join(pictures))
+
+
+def find_pictures(file: StoredFile) -> tuple[StoredFile, ...]:
+    """Return the PNG pictures within a video, as `write_video_chunk` writes them; often none."""
+    pictures: list[StoredFile] = []
+    stop = file.start + file.size
+    with (
+        file.path.open("rb") as opened,
+        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        start = data.find(_PNG_START, file.start, stop)
+        while start >= 0 and (last := data.find(_PNG_END, start, stop)) >= 0:
+            end = last + len(_PNG_END)
+            pictures.append(StoredFile(file.path, start, end - start))
+            start = data.find(_PNG_START, end, stop)
+    return tuple(pictures)
 
 
 def _box(kind: bytes, *parts: bytes) -> bytes:

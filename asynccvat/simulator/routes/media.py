@@ -80,7 +80,7 @@ def _frame(call: Call, task: Task, *, original: bool) -> ServerResponse:
     if number == size:
         raise server_error_page()
     frame = task.frames()[number]
-    if original or _is_video(task):
+    if original or task.video:
         media_type = mimetypes.guess_type(frame.name)[0] or "application/octet-stream"
         return ServerResponse(200, frame.data(), media_type)
     return ServerResponse(200, _compressed(frame), "image/jpeg")
@@ -91,14 +91,14 @@ def _chunk(call: Call, task: Task, *, original: bool) -> ServerResponse:
     length = task.data_chunk_size or size
     number = _number(call, "chunk number", "chunk number", (size - 1) // length)
     frames = task.frames()[number * length : (number + 1) * length]
-    if _is_video(task):
+    if task.video:
         pictures = [frame.data() for frame in frames]
         body = write_video_chunk(pictures, frames[0].width, frames[0].height)
     else:
         body = _zipped(frames, original=original)
     changed = task.chunks_updated_date or task.created_date
     headers = {"X-Checksum": _checksum(body), "X-Updated-Date": stamp(changed) or ""}
-    media_type = "video/mp4" if _is_video(task) else "application/zip"
+    media_type = "video/mp4" if task.video else "application/zip"
     return ServerResponse(200, body, media_type, headers)
 
 
@@ -123,7 +123,3 @@ def _zipped(frames: tuple[Frame, ...], *, original: bool) -> bytes:
 
 def _compressed(frame: Frame) -> bytes:
     return draw_jpeg(zlib.crc32(frame.data()), frame.width, frame.height)
-
-
-def _is_video(task: Task) -> bool:
-    return task.media is not None and task.media.video is not None

@@ -68,7 +68,7 @@ def task_json(task: Task, origin: str, assigned: datetime | None = None) -> dict
 
 def chunk_type(task: Task) -> str:
     """Return what the chunks of a task are: `imageset`, or `video`."""
-    return "video" if task.media is not None and task.media.video else "imageset"
+    return "video" if task.video else "imageset"
 
 
 def project_json(project: Project, tasks: list[Task], origin: str) -> dict[str, Any]:
@@ -135,11 +135,11 @@ def data_meta_json(task: Task) -> dict[str, Any]:
     """Return `data/meta`, which shows whether the images changed."""
     size, media = task.size or 0, task.media
     frames = task.frames()
-    if media is not None and media.video:
+    if task.video:
         frames = frames[:1]  # a video has one entry
     changed = task.chunks_updated_date or task.created_date
     return {
-        "chapters": [] if media is not None and media.video else None,
+        "chapters": [] if task.video else None,
         "chunks_updated_date": stamp(changed) if size else None,
         "chunk_size": task.data_chunk_size,
         "size": size,
@@ -151,7 +151,7 @@ def data_meta_json(task: Task) -> dict[str, Any]:
             {
                 "width": frame.width,
                 "height": frame.height,
-                "name": media.video if media and media.video else frame.name,
+                "name": task.video or frame.name,
                 "related_files": 0,
                 "has_related_context": False,
             }

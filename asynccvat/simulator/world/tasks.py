@@ -8,15 +8,17 @@ is the same task with the next revision number and a new date; only the annotati
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from asynccvat.simulator.world.annotations import Annotations, Label, Shape
 from asynccvat.simulator.world.content import PLAIN, Frame, GeneratedContent, cuboids, tracks
 from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.simulator.world.users import ADMIN, User
+
+_GENERATED_VIDEO: Final = "street.mp4"
 
 JobType = Literal["annotation", "ground_truth", "consensus_replica"]
 
@@ -171,7 +173,7 @@ class Task:
             return self.wanted_overlap
         wanted = self.wanted_overlap
         if wanted is None:
-            wanted = 5 if self.media is not None and self.media.video else 0
+            wanted = 5 if self.video else 0
         return min(wanted, self.segment_size // 2)
 
     @property
@@ -193,10 +195,21 @@ class Task:
         """Return the images, in frame order."""
         if self.media is not None:
             return self.media.frames
-        return tuple(
+        frames = (
             self.content.frame(self.id, self.media_revision, index, self.dimension)
             for index in range(self.size or 0)
         )
+        if self.video:
+            frames = (replace(frame, name=f"frame_{frame.index:06d}.PNG") for frame in frames)
+        return tuple(frames)
+
+    @property
+    def video(self) -> str | None:
+        """The name of the video that the frames are from; None if they are images."""
+        if self.media is not None:
+            return self.media.video
+        is_generated = self.mode == "interpolation" and self.size and not self.ready
+        return _GENERATED_VIDEO if is_generated else None
 
     def frame_number(self, index: int) -> int:
         """Return the number of a frame in the media, by which CVAT's exports call it."""

@@ -25,8 +25,6 @@ from asynccvat.core.convert.comparable import comparable_xml
 from asynccvat.events import ExportRequested
 from asynccvat.simulator import Fault
 from asynccvat.simulator.formats import cvat_xml_writer
-from asynccvat.simulator.world.content import Frame
-from asynccvat.simulator.world.media import TaskMedia
 from asynccvat.transfer import converted_source
 
 pytestmark = pytest.mark.anyio
@@ -78,22 +76,6 @@ def newer_cvat(monkeypatch: pytest.MonkeyPatch) -> None:
     play_newer_cvat(monkeypatch)
 
 
-def video_of(frames: tuple[Frame, ...]) -> TaskMedia:
-    """Return the media of a task as CVAT describes a video."""
-    named = [
-        replace(frames[0], index=number, name=f"frame_{number:06d}.PNG")
-        for number in range(len(frames))
-    ]
-    return TaskMedia(
-        frames=tuple(named),
-        originals=(),
-        video="street.mp4",
-        start_frame=0,
-        stop_frame=len(frames) - 1,
-        frame_filter="",
-    )
-
-
 async def test_the_files_are_those_of_exports(serve: Serving, data: Path, tmp_path: Path) -> None:
     for task_id in (2, 3):
         await serve.annotate(
@@ -114,9 +96,6 @@ async def test_the_files_are_those_of_exports(serve: Serving, data: Path, tmp_pa
 
 async def test_videos_become_tracks_as_by_exports(data: Path, tmp_path: Path) -> None:
     async with serving(4, video_tasks=2) as serve:
-        for task_id, task in serve.server.tasks.items():
-            if task.mode == "interpolation":
-                serve.server.change_task(task_id, media=video_of(task.frames()))
         report = await mirror(serve, data, replace(WITHOUT, bandwidth=1 << 30))
         assert report.warnings == ()
         await mirror(serve, tmp_path / "exported", QUICK)
