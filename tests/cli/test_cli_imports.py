@@ -28,6 +28,7 @@ EXCEPTIONS = {
     "asynccvat.core.convert.formats": "the Tab key offers the formats that are converted here",
     "asynccvat.core.declarations": "the options are declared there, for run files, too",
     "asynccvat.core.format_names": "the Tab key offers formats in the words that runs understand",
+    "asynccvat.core.merge.choices": "asynccvat.models has them, too, but loads slowly",
     "asynccvat.core.quantities": "run files read sizes, durations and dates in the same way",
     "asynccvat.core.scheduling.stalls": "a run tells of a queue that stands still in the same way",
     "asynccvat.core.selections.id_lists": "ids of ranges, which need not exist, are read by it",
