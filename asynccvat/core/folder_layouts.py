@@ -177,6 +177,9 @@ def _problem_of_part(part: tuple[Piece, ...]) -> str | None:
         )
     if literal.startswith(".") and part[0][0]:
         return "a folder in it starts with a dot. Choose another name"
+    named = [field for _, field in part if field is not None]
+    if len(set(named)) < len(named):
+        return "a folder in it has a field twice, so that its name may be too long. Leave one out"
     # With an x for each field, as its value is made safe when it is known.
     shown = "".join(f"{text}{'' if field is None else 'x'}" for text, field in part)
     if why_refused(shown, STRICT) is not None:
@@ -191,15 +194,21 @@ def _problem_of_part(part: tuple[Piece, ...]) -> str | None:
 
 def _rendered(part: tuple[Piece, ...], values: Mapping[str, str | None]) -> str:
     """Return one component of a path, safe and not too long."""
-    component = ""
-    for most in _LONGEST_VALUES:
-        pieces = (
+    *longer, shortest = _LONGEST_VALUES
+    for most in longer:
+        component = _with_values(part, values, most)
+        if len(component.encode()) <= _LONGEST_PART:
+            return component
+    return _with_values(part, values, shortest)
+
+
+def _with_values(part: tuple[Piece, ...], values: Mapping[str, str | None], most: int) -> str:
+    """Return one component of a path, whose values take at most so many bytes each."""
+    return _safe(
+        "".join(
             f"{text}{'' if field is None else _value(field, values, most)}" for text, field in part
         )
-        component = _safe("".join(pieces))
-        if len(component.encode()) <= _LONGEST_PART:
-            break
-    return component
+    )
 
 
 def _value(field: str, values: Mapping[str, str | None], most: int) -> str:

@@ -136,11 +136,19 @@ def test_a_name_is_made_safe(name: str, expected: str) -> None:
         ("C:/{id}", "some disks refuse the name"),
         ("/".join("abcdefgh") + "/{id}", "more than 8 folders"),
         ("x" * 65 + "{id}", "takes more than 64 bytes"),
+        ("{id}-{name}-{name}", "a field twice"),
     ],
 )
 def test_a_layout_that_cannot_be_used_is_refused(text: str, why: str) -> None:
     with pytest.raises(ConfigError, match=why):
         FolderLayout.parse(text)
+
+
+def test_the_longest_values_of_all_fields_make_a_name_that_disks_take() -> None:
+    fields = [field for field in FIELDS[TargetKind.TASK] if field != "id"]
+    layout = FolderLayout.parse("x" * 64 + "{id}" + "".join(f"{{{field}}}" for field in fields))
+    made = layout.path({"id": "1000000000"} | dict.fromkeys(fields, ":" * 300))
+    assert 200 < len(made) <= 255
 
 
 def test_projects_have_fewer_fields_and_jobs_one_more() -> None:

@@ -41,6 +41,14 @@ def test_an_ellipse_covers_the_pixels_that_opencv_fills(case: dict[str, Any]) ->
     assert rows == case["rows"]
 
 
+def test_an_ellipse_without_an_area_is_one_pixel() -> None:
+    found = ellipse_bits([5, 6, 5, 6], 0, 20, 20)
+    assert found is not None
+    assert [n for n, inside in enumerate(found.inside) if inside] == [
+        (6 - found.top) * found.wide + 5 - found.left
+    ]
+
+
 def test_an_ellipse_across_the_left_border_is_refused() -> None:
     with pytest.raises(ValueError, match="crosses the left border"):
         ellipse_bits([2, 9, 8, 4], 0, 20, 20)
