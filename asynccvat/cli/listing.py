@@ -169,6 +169,18 @@ class Listing(Generic[T]):
             rest: What follows the number of rows.
         """
         shown = self.arranged(items)
+        self.write(shown, record=record)
+        if self.form is OutputForm.TABLE:
+            whole = f" of {len(items):,}" if len(shown) < len(items) else ""
+            output.remark(counted(len(shown), noun) + whole + rest)
+
+    def write(self, shown: Sequence[T], *, record: Callable[[T], Any] = queries.record) -> None:
+        """Write items to stdout, as they are arranged.
+
+        Args:
+            shown: The items.
+            record: Makes the JSON object of an item.
+        """
         if self.form is OutputForm.JSON:
             output.write_json([record(item) for item in shown])
         elif self.form is OutputForm.JSONL:
@@ -183,8 +195,6 @@ class Listing(Generic[T]):
                 numbers=[column.title for column in self._shown if column.number],
                 wraps=[column.title for column in self._shown if column.wraps],
             )
-            whole = f" of {len(items):,}" if len(shown) < len(items) else ""
-            output.remark(counted(len(shown), noun) + whole + rest)
 
     def _column(self, title: str, option: str) -> Column[T]:
         if title in self._by_title:

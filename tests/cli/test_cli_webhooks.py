@@ -94,6 +94,19 @@ def test_an_address_without_the_path_of_a_watch_is_a_warning(hook_shell: Shell) 
     assert "warning" not in right.err
 
 
+def test_webhooks_are_listed_with_chosen_columns_in_an_order(hook_shell: Shell) -> None:
+    for project in (1, 2):
+        hook_shell("webhook", "create", "--project", project, "--target-url", URL)
+    ended = hook_shell("webhook", "list", "--csv", "--columns", "id,project", "--sort", "-project")
+    assert ended.out.splitlines() == ["id,project", "2,2", "1,1"]
+    assert hook_shell("webhook", "--limit", 1).err == "1 webhook of 2\n"
+    header = hook_shell("webhook", "list").out.splitlines()[0]
+    assert header.split("\t") == [
+        *("id", "type", "project", "address", "active", "status", "events")
+    ]
+    assert hook_shell("webhook", "list", "--columns", "nmae").code == 2
+
+
 def test_a_webhook_needs_a_secret(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ASYNCCVAT_WEBHOOK_SECRET", raising=False)
     ended = shell("webhook", "create", "--project", 1, "--target-url", URL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,16 +11,17 @@ from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions
 from asynccvat.cli.completion import cache
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.listing import Column, Listing, ListOptions
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import ended, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from asynccvat import CvatClient
     from asynccvat.errors import ResponseError
-    from asynccvat.models import Formats, TaskDetails
+    from asynccvat.models import Format, Formats, TaskDetails
 
 
 @command
@@ -186,47 +187,80 @@ def _cell(value: Any) -> str:
             return str(value)
 
 
+class _FormatRow(NamedTuple):
+    """A format, and the files of its exporter and its importer."""
+
+    name: str
+    exported: str | None
+    imported: str | None
+    dimension: str | None
+
+
+def _format_columns() -> list[Column[_FormatRow]]:
+    return [
+        Column(title="format", value=lambda row: row.name, wraps=True),
+        Column(title="export", value=lambda row: row.exported),
+        Column(title="import", value=lambda row: row.imported),
+        Column(title="dimension", value=lambda row: row.dimension),
+    ]
+
+
 @command
 def formats(
     shared: SharedOptions,
     *,
-    output_options: OutputOptions,
+    list_options: ListOptions,
 ) -> int:
     """List the formats that the server exports and imports, by their exact names.
 
     For example:
 
     asynccvat formats --json
+
+    asynccvat formats --columns format,import --sort format
     """
-    form = output_options.form()
+    listing = Listing(_format_columns(), list_options)
     settings = shared.settings()
     known = queries.ask(settings, lambda client: client.formats())
     cache.remember(settings, "formats", cache.format_names(known))
-    if form is OutputForm.JSON:
-        output.write_json(record(known))
-    elif form is OutputForm.JSONL:
+    rows = listing.arranged(_format_rows(known))
+    if listing.form is OutputForm.JSON:
+        of_each = {"exporters": known.exporters, "importers": known.importers}
+        output.write_json({key: _records(items, rows) for key, items in of_each.items()})
+    elif listing.form is OutputForm.JSONL:
         for direction, items in (("export", known.exporters), ("import", known.importers)):
-            for item in items:
-                output.write_json_line({"direction": direction, **record(item)})
+            for item in _records(items, rows):
+                output.write_json_line({"direction": direction, **item})
     else:
-        output.table(
-            ("format", "export", "import", "dimension"), _format_rows(known), wraps=("format",)
-        )
+        listing.write(rows)
+    if listing.form is OutputForm.TABLE:
         output.remark(
             "'export' and 'import' show the file types; an empty cell means not supported."
         )
     return ExitCode.DONE
 
 
-def _format_rows(known: Formats) -> list[output.Row]:
+def _records(items: Iterable[Format], rows: Sequence[_FormatRow]) -> list[dict[str, Any]]:
+    """Return the JSON objects of the formats that some rows name, in the order of the rows."""
+    by_name = {item.name: record(item) for item in items}
+    return [by_name[row.name] for row in rows if row.name in by_name]
+
+
+def _format_rows(known: Formats) -> list[_FormatRow]:
     exported = {item.name: item for item in known.exporters}
     imported = {item.name: item for item in known.importers}
-    rows: list[output.Row] = []
-    for name in dict.fromkeys((*exported, *imported)):
-        ways = [group.get(name) for group in (exported, imported)]
-        files = [
-            None if way is None else way.ext if way.enabled else f"{way.ext} (disabled)"
-            for way in ways
-        ]
-        rows.append((name, *files, next(way.dimension for way in ways if way is not None)))
-    return rows
+    return [
+        _FormatRow(
+            name,
+            _file_types(exported.get(name)),
+            _file_types(imported.get(name)),
+            (exported.get(name) or imported[name]).dimension,
+        )
+        for name in dict.fromkeys((*exported, *imported))
+    ]
+
+
+def _file_types(way: Format | None) -> str | None:
+    if way is None:
+        return None
+    return way.ext if way.enabled else f"{way.ext} (disabled)"

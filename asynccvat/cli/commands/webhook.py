@@ -12,18 +12,16 @@ from asynccvat.cli import output, queries
 from asynccvat.cli.command import command
 from asynccvat.cli.common_options import OutputForm, OutputOptions
 from asynccvat.cli.exit_codes import ExitCode
+from asynccvat.cli.listing import Column, ListForm, Listing, ListOptions
 from asynccvat.cli.shared_options import SharedOptions
-from asynccvat.cli.text import counted, printable
+from asynccvat.cli.text import printable
 from asynccvat.cli.typer_classes import Command, Group
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from asynccvat import CvatClient
     from asynccvat.models import Webhook, WebhookDelivery
 
 _SECRET = "ASYNCCVAT_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
-_COLUMNS = ("id", "type", "project", "address", "active", "last status", "events")
 
 WebhookId = Annotated[
     int,
@@ -92,7 +90,7 @@ def create(
         )
 
     made, is_new = queries.ask(settings, work)
-    _show(form, [made])
+    Listing(_columns(), ListForm(output=form)).write([made])
     if not urlsplit(target_url).path.rstrip("/").endswith("/webhook"):
         output.remark(
             f"warning: {target_url!r} does not end with /webhook, where a watch takes deliveries. "
@@ -107,18 +105,15 @@ def create(
 
 
 @command
-def list_webhooks(shared: SharedOptions, *, output_options: OutputOptions) -> int:
+def list_webhooks(shared: SharedOptions, *, list_options: ListOptions) -> int:
     """List the webhooks that you may manage; they wake 'asynccvat watch'.
 
     For example:
 
-    asynccvat webhook list --json
+    asynccvat webhook list --sort project --csv
     """
-    form = output_options.form()
-    found = queries.ask(shared.settings(), lambda client: client.webhooks.all())
-    _show(form, found)
-    if form is OutputForm.TABLE:
-        output.remark(counted(len(found), "webhook"))
+    listing = Listing(_columns(), list_options)
+    listing.show(queries.ask(shared.settings(), lambda client: client.webhooks.all()), "webhook")
     return ExitCode.DONE
 
 
@@ -180,27 +175,19 @@ def _why(sent: WebhookDelivery) -> str:
     )
 
 
-def _show(form: OutputForm, webhooks: Sequence[Webhook]) -> None:
-    rows = [
-        (
-            one.id,
-            one.type,
-            one.project_id,
-            one.target_url,
-            "yes" if one.is_active else "no",
-            one.last_status,
-            ", ".join(one.events),
-        )
-        for one in webhooks
+def _columns() -> list[Column[Webhook]]:
+    return [
+        Column(title="id", value=lambda one: one.id, number=True),
+        Column(title="type", value=lambda one: one.type),
+        Column(title="project", value=lambda one: one.project_id, number=True),
+        Column(title="address", value=lambda one: one.target_url, wraps=True),
+        Column(title="active", value=lambda one: "yes" if one.is_active else "no"),
+        Column(title="status", value=lambda one: one.last_status, number=True),
+        Column(title="events", value=lambda one: one.events, wraps=True),
+        Column(title="organization", value=lambda one: one.organization, number=True, extra=True),
+        Column(title="delivered", value=lambda one: one.last_delivery_date, extra=True),
+        Column(title="description", value=lambda one: one.description, wraps=True, extra=True),
     ]
-    queries.show(
-        form,
-        webhooks,
-        _COLUMNS,
-        rows,
-        numbers=("id", "project", "last status"),
-        wraps=("address", "events"),
-    )
 
 
 webhook.callback()(list_webhooks)
