@@ -260,20 +260,22 @@ def test_formats_are_listed_with_their_exact_names_and_directions(
     assert len(lines) == len(known["exporters"]) + len(known["importers"])
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "jsonl"])
-def test_formats_are_sorted_and_limited_in_every_form(shell: Shell, form: str) -> None:
-    ended = shell("formats", "--sort", "-format", "--limit", 2, f"--{form}")
-    assert ended.code == 0
-    if form == "csv":
-        names = [line.split(",")[0] for line in ended.out.splitlines()[1:]]
-    elif form == "json":
-        names = [item["name"] for item in ended.json["exporters"] + ended.json["importers"]]
-    else:
-        names = [json.loads(line)["name"] for line in ended.out.splitlines()]
-    whole = shell("formats", "--csv", "--columns", "format").out.splitlines()[1:]
-    expected = sorted(whole, key=str.casefold, reverse=True)[:2]
-    assert set(names) == set(expected)
+def test_formats_are_sorted_and_limited_in_every_form(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve_in_thread(SimulatorOptions(tasks=1)) as server:
+        monkeypatch.setenv("CVAT_URL", server.url)
+        whole = shell("formats", "--csv", "--columns", "format").out.splitlines()[1:]
+        as_csv, as_json, as_jsonl = (
+            shell("formats", "--sort", "-format", "--limit", 2, form)
+            for form in ("--csv", "--json", "--jsonl")
+        )
     assert len(whole) > 2
+    first = sorted(whole, key=str.casefold, reverse=True)[:2]
+    assert [line.split(",")[0] for line in as_csv.out.splitlines()[1:]] == first
+    of_each = as_json.json
+    assert {item["name"] for item in of_each["exporters"] + of_each["importers"]} == set(first)
+    assert {json.loads(line)["name"] for line in as_jsonl.out.splitlines()} == set(first)
 
 
 def test_a_format_that_is_switched_off_says_so(
