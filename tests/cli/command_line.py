@@ -58,8 +58,13 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def simulated() -> Iterator[SimulatedServer]:
-    """Six tasks in two projects; tests that change it make one of their own."""
-    with serve_in_thread(SimulatorOptions(tasks=6, frames=2, projects=2)) as running:
+    """Six tasks in two projects; tests that change it make one of their own.
+
+    Its logins are not limited: the tests of a module log in more often than users do in a minute.
+    """
+    with serve_in_thread(
+        SimulatorOptions(tasks=6, frames=2, projects=2, throttle_anonymous=None)
+    ) as running:
         yield running
 
 
