@@ -646,7 +646,7 @@ async def test_a_step_deletes_what_it_names_by_its_ids(monkeypatch: pytest.Monke
         report = await ac.run_file(file)
         (guard,) = [one.guard for one in report.steps[0].reports]
         assert guard is not None
-        assert "'expect: 0'" in guard
+        assert "0 tasks would go, and 'expect' is 2" in guard
         assert not report.ok
 
 
