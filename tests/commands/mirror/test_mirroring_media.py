@@ -340,7 +340,8 @@ async def test_a_frame_that_is_damaged_comes_in_its_chunk(data: Path) -> None:
     [
         (r"data\?.*number=1", "GIF89a", "archive"),
         (r"data\?.*number=1", "", "archive"),
-        ("data/meta", {"chunk_size": 3}, "chunk 0 holds 4 files, and should hold the 3 frames"),
+        # Chunks come in any order, and the first that is read fails the task.
+        ("data/meta", {"chunk_size": 3}, "files, and should hold the 3 frames"),
         ("data/meta", {"frames": []}, "it names 0 frames of 10"),
     ],
     ids=["no zip", "empty", "other frames", "no names"],
