@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_FORMAT = "CVAT"
 
 RESULTS = "Results"
+SELECTION = "Selection"
 
 
 def option(*flags: str, group: str, **rest: Any) -> Any:
@@ -39,6 +40,30 @@ Format = Annotated[
         help="The format, like coco or 'COCO 1.0'; see 'asynccvat formats'. CVAT takes "
         "'CVAT for video 1.1' for videos, and 'CVAT for images 1.1' for other tasks.",
         show_default=True,
+    ),
+]
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
+
+MirroredTasks = Annotated[
+    list[str] | None,
+    option(
+        "--task-id",
+        "-t",
+        group=SELECTION,
+        metavar="ID",
+        help="Only these tasks. May be repeated, or a list like 147,200-299.",
+    ),
+]
+
+MirroredFolders = Annotated[
+    list[str] | None,
+    option(
+        "--folder",
+        group=SELECTION,
+        metavar="PATTERN",
+        help="Only tasks in folders with such a name, like 'task1*'. May be repeated.",
     ),
 ]
 
@@ -64,9 +89,7 @@ class PlainForm(StrEnum):
 class OutputOptions:
     """How a list is written to stdout: a table, one JSON document, or JSON lines."""
 
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")] = (
-        False
-    )
+    as_json: AsJson = False
     as_jsonl: Annotated[
         bool,
         typer.Option("--jsonl", help="Write one JSON object per line to stdout, as each arrives."),

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import typer
 
 from asynccvat.cli import output, queries
-from asynccvat.cli.common_options import OutputForm, chosen_form
+from asynccvat.cli.common_options import AsJson, OutputForm, chosen_form
 from asynccvat.cli.links import Link
 from asynccvat.cli.text import counted
 
@@ -26,9 +26,7 @@ _ALL = "all"
 class ListForm:
     """How a list is written: its form, its columns and its order."""
 
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")] = (
-        False
-    )
+    as_json: AsJson = False
     as_jsonl: Annotated[
         bool,
         typer.Option("--jsonl", help="Write one JSON object per line to stdout, as each arrives."),

@@ -13,7 +13,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, parsing, signals
 from asynccvat.cli.command import command
-from asynccvat.cli.common_options import option
+from asynccvat.cli.common_options import AsJson, MirroredFolders, MirroredTasks
 from asynccvat.cli.completion.values import Offer, completing
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
@@ -23,7 +23,6 @@ from asynccvat.core.texts import first_few
 if TYPE_CHECKING:
     from asynccvat.models import ConversionReport, TaskConversion
 
-_SELECTION = "Selection"
 _BETWEEN_REMARKS = 5.0
 """Seconds between two lines of progress."""
 
@@ -65,32 +64,13 @@ def convert(
             "--out", "-o", metavar="DIR", help="The folder for the converted tasks, not DEST."
         ),
     ],
-    task_id: Annotated[
-        list[str] | None,
-        option(
-            "--task-id",
-            "-t",
-            group=_SELECTION,
-            metavar="ID",
-            help="Only these tasks. May be repeated, or a list like 147,200-299.",
-        ),
-    ] = None,
-    folder: Annotated[
-        list[str] | None,
-        option(
-            "--folder",
-            group=_SELECTION,
-            metavar="PATTERN",
-            help="Only tasks in folders with such a name, like 'task1*'. May be repeated.",
-        ),
-    ] = None,
+    task_id: MirroredTasks = None,
+    folder: MirroredFolders = None,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace folders in --out that hold other files."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Convert a mirror as JSON into other formats, offline.
 

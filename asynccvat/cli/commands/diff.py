@@ -12,6 +12,7 @@ import asynccvat
 from asynccvat import MirrorOptions
 from asynccvat.cli import output, queries
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable
@@ -32,9 +33,7 @@ def diff(
         bool,
         typer.Option("--prune", help="Also compare as `mirror --prune`, which removes folders."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show how DEST differs from its server: what a mirror or a backup would do now, by reason.
 

@@ -10,6 +10,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, signals
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable
@@ -40,9 +41,7 @@ def diff_annotations(
             "--in-dir", "-i", metavar="DIR", help="The mirror of tasks like 147@2026-11-01."
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show how annotations as JSON differ in two places, by label and kind; offline.
 

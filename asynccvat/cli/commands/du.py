@@ -11,6 +11,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, signals
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, number_of_bytes
@@ -42,9 +43,7 @@ def du(
         int | None,
         typer.Option("--limit", metavar="N", min=1, help="Show only the N largest ones."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show the room that DEST takes: current files, archives, history, what was put aside; offline.
 

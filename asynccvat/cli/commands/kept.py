@@ -13,7 +13,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, parsing, signals
 from asynccvat.cli.command import command
-from asynccvat.cli.common_options import option
+from asynccvat.cli.common_options import SELECTION, AsJson, option
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import minute
 from asynccvat.cli.shared_options import SharedOptions
@@ -22,7 +22,6 @@ from asynccvat.cli.text import counted, number_of_bytes
 if TYPE_CHECKING:
     from asynccvat.models import KeptItem
 
-_SELECTION = "Selection"
 _ACTION = "What is done"
 
 
@@ -48,7 +47,7 @@ def kept(
         list[Kind] | None,
         option(
             "--kind",
-            group=_SELECTION,
+            group=SELECTION,
             help="Only kept (your files), replaced (by uploads), history or archives. May be "
             "repeated.",
         ),
@@ -57,7 +56,7 @@ def kept(
         str | None,
         option(
             "--older-than",
-            group=_SELECTION,
+            group=SELECTION,
             metavar="AGE",
             help="Only what was put aside longer ago, such as 30d, or before a date.",
         ),
@@ -81,9 +80,7 @@ def kept(
         bool,
         option("--break-lock", group=_ACTION, help="Take over the lock from another process."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """List what a mirror has put aside: files of yours, replaced annotations, history, archives.
 

@@ -11,6 +11,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, signals
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable
@@ -31,9 +32,7 @@ def log(
         typer.Argument(metavar="DEST", help="The folder of a mirror that has --format json."),
     ],
     task_id: Annotated[int, typer.Option("--task-id", "-t", metavar="ID", min=1, help="The task.")],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show earlier states of a task's annotations.
 

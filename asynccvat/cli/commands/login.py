@@ -14,6 +14,7 @@ import typer
 import asynccvat
 from asynccvat.cli import accounts, credentials, output, queries
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
@@ -94,9 +95,7 @@ def login(
             rich_help_panel=_TOKEN,
         ),
     ] = 365,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Log in to a server for good: later commands need no address and no password.
 

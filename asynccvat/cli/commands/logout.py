@@ -12,6 +12,7 @@ import typer
 import asynccvat
 from asynccvat.cli import accounts, credentials, output, queries, signals
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.completion.values import completing, logins
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
@@ -41,9 +42,7 @@ def logout(
         bool,
         typer.Option("--keep-token", help="Forget the login, and revoke nothing at the server."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Forget a saved login, and revoke the access token that it made.
 

@@ -12,7 +12,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, parsing, signals
 from asynccvat.cli.command import command
-from asynccvat.cli.common_options import option
+from asynccvat.cli.common_options import SELECTION, AsJson, MirroredFolders, MirroredTasks, option
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable
@@ -22,7 +22,6 @@ from asynccvat.core.texts import first_few
 if TYPE_CHECKING:
     from asynccvat.models import MergeReport
 
-_SELECTION = "Selection"
 _PARTS = "Parts"
 _BETWEEN_REMARKS = 5.0
 """Seconds between two lines of progress."""
@@ -76,20 +75,20 @@ def merge(
         list[str] | None,
         option(
             "--labels",
-            group=_SELECTION,
+            group=SELECTION,
             metavar="NAMES",
             help="Only objects with these labels, numbered in this order, such as car,person.",
         ),
     ] = None,
     only_annotated: Annotated[
         bool,
-        option("--only-annotated", group=_SELECTION, help="Leave out images without objects."),
+        option("--only-annotated", group=SELECTION, help="Leave out images without objects."),
     ] = False,
     min_area: Annotated[
         float,
         option(
             "--min-area",
-            group=_SELECTION,
+            group=SELECTION,
             metavar="PIXELS",
             min=0,
             help="Leave out smaller objects, in square pixels.",
@@ -99,7 +98,7 @@ def merge(
         list[str] | None,
         option(
             "--stage",
-            group=_SELECTION,
+            group=SELECTION,
             metavar="STAGE",
             help="Only frames whose jobs are in this stage: annotation, validation or acceptance. "
             "Needs mirrors as JSON. May be repeated.",
@@ -109,40 +108,21 @@ def merge(
         list[str] | None,
         option(
             "--state",
-            group=_SELECTION,
+            group=SELECTION,
             metavar="STATE",
             help="Only frames whose jobs are in this state: new, 'in progress', rejected or "
             "completed. Needs mirrors as JSON. May be repeated.",
         ),
     ] = None,
-    task_id: Annotated[
-        list[str] | None,
-        option(
-            "--task-id",
-            "-t",
-            group=_SELECTION,
-            metavar="ID",
-            help="Only these tasks. May be repeated, or a list like 147,200-299.",
-        ),
-    ] = None,
-    folder: Annotated[
-        list[str] | None,
-        option(
-            "--folder",
-            group=_SELECTION,
-            metavar="PATTERN",
-            help="Only tasks in folders with such a name, like 'task1*'. May be repeated.",
-        ),
-    ] = None,
+    task_id: MirroredTasks = None,
+    folder: MirroredFolders = None,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite", help="Replace files in --out that are not of a merge, or were edited."
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Merge the tasks of mirrors into one data set for training; offline.
 

@@ -11,7 +11,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, parsing, signals
 from asynccvat.cli.command import command
-from asynccvat.cli.common_options import option
+from asynccvat.cli.common_options import AsJson, MirroredFolders, MirroredTasks
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.shared_options import SharedOptions
 from asynccvat.cli.text import counted, printable
@@ -19,7 +19,6 @@ from asynccvat.cli.text import counted, printable
 if TYPE_CHECKING:
     from asynccvat.models import ContentCounts, MirrorStatistics
 
-_SELECTION = "Selection"
 _MOST_SIZES = 3
 
 
@@ -41,25 +40,8 @@ def stats(
     by: Annotated[
         Rows, typer.Option("--by", help="A row for each label and kind, or for each task.")
     ] = Rows.LABEL,
-    task_id: Annotated[
-        list[str] | None,
-        option(
-            "--task-id",
-            "-t",
-            group=_SELECTION,
-            metavar="ID",
-            help="Only these tasks. May be repeated, or a list like 147,200-299.",
-        ),
-    ] = None,
-    folder: Annotated[
-        list[str] | None,
-        option(
-            "--folder",
-            group=_SELECTION,
-            metavar="PATTERN",
-            help="Only tasks in folders with such a name, like 'task1*'. May be repeated.",
-        ),
-    ] = None,
+    task_id: MirroredTasks = None,
+    folder: MirroredFolders = None,
     page: Annotated[
         Path | None,
         typer.Option(
@@ -68,9 +50,7 @@ def stats(
             help="Also write a page with charts and tables. It is one file, and loads nothing.",
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Count the images and the objects of a mirror as JSON, by label and kind or by task; offline.
 

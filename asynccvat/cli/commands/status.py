@@ -12,6 +12,7 @@ import typer
 import asynccvat
 from asynccvat.cli import output, signals
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import minute
 from asynccvat.cli.shared_options import SharedOptions
@@ -32,9 +33,7 @@ def status(
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="The folder of a mirror, or of backups.")
     ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write one JSON document to stdout.")
-    ] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Show what DEST holds and from when, edited files, and how the last run ended; offline.
 

@@ -9,6 +9,7 @@ import typer
 import asynccvat
 from asynccvat.cli import accounts, output, queries
 from asynccvat.cli.command import command
+from asynccvat.cli.common_options import AsJson
 from asynccvat.cli.exit_codes import ExitCode
 from asynccvat.cli.queries import record
 from asynccvat.cli.shared_options import SharedOptions
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from asynccvat import CvatClient
     from asynccvat.models import Account, SavedLogin
     from asynccvat.settings import Settings
-
-AsJson = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
 
 
 @command
