@@ -5,8 +5,6 @@ Without a readable note, the next run looks at all tasks. So it is not synced.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from asynccvat.core.records.complete_runs import (
     CompleteRun,
     decode_complete_run,
@@ -14,28 +12,14 @@ from asynccvat.core.records.complete_runs import (
 )
 from asynccvat.core.records.remembered import Remembered
 from asynccvat.fs import files
-from asynccvat.store.disk_threads import DiskThreads
-from asynccvat.store.layout import NOT_THERE, Layout, write_file
+from asynccvat.store.layout import NOT_THERE, write_file
+from asynccvat.store.own_files import OwnFiles
 
 COMPLETE_RUN_NAME = "complete-run.json"
 
 
-class CompleteRuns:
+class CompleteRuns(OwnFiles):
     """The note of a mirror's last complete run."""
-
-    def __init__(
-        self, layout: Layout, threads: DiskThreads, verify_lock: Callable[[], None]
-    ) -> None:
-        """Note runs in a mirror.
-
-        Args:
-            layout: The mirror.
-            threads: Where the disk is used.
-            verify_lock: Raises if the mirror's lock is no longer ours.
-        """
-        self._layout = layout
-        self._threads = threads
-        self._verify_lock = verify_lock
 
     async def read(self) -> CompleteRun | None:
         """Return the last complete run; None if none is noted that can be read.

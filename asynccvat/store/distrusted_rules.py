@@ -5,36 +5,20 @@ The note is synced: without it, a later run would not know which tasks are expor
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from asynccvat.core.records.distrusted_rules import (
     DistrustedRules,
     decode_distrusted,
     encode_distrusted,
 )
 from asynccvat.fs import files
-from asynccvat.store.disk_threads import DiskThreads
-from asynccvat.store.layout import Layout, write_file
+from asynccvat.store.layout import write_file
+from asynccvat.store.own_files import OwnFiles
 
 DISTRUSTED_NAME = "distrusted-rules.json"
 
 
-class DistrustedNotes:
+class DistrustedNotes(OwnFiles):
     """The note of a mirror."""
-
-    def __init__(
-        self, layout: Layout, threads: DiskThreads, verify_lock: Callable[[], None]
-    ) -> None:
-        """Note rules in a mirror.
-
-        Args:
-            layout: The mirror.
-            threads: Where the disk is used.
-            verify_lock: Raises if the mirror's lock is no longer ours.
-        """
-        self._layout = layout
-        self._threads = threads
-        self._verify_lock = verify_lock
 
     async def read(self) -> DistrustedRules:
         """Return the rules.

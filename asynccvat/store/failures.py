@@ -6,14 +6,12 @@ empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.fs import files
-from asynccvat.store.disk_threads import DiskThreads
-from asynccvat.store.layout import Layout, write_file
+from asynccvat.store.layout import write_file
+from asynccvat.store.own_files import OwnFiles
 
 FAILED_NAME = "failed.json"
 _VERSION = 1
@@ -24,22 +22,8 @@ class _FailedFile(msgspec.Struct):
     task_ids: list[int] = []
 
 
-class FailedTasks:
+class FailedTasks(OwnFiles):
     """The tasks of a mirror that failed when they were fetched last."""
-
-    def __init__(
-        self, layout: Layout, threads: DiskThreads, verify_lock: Callable[[], None]
-    ) -> None:
-        """Remember them in a mirror.
-
-        Args:
-            layout: The mirror.
-            threads: Where the disk is used.
-            verify_lock: Raises if the mirror's lock is no longer ours.
-        """
-        self._layout = layout
-        self._threads = threads
-        self._verify_lock = verify_lock
 
     async def read(self) -> frozenset[int]:
         """Return the tasks that failed.

@@ -5,34 +5,18 @@ The file decides nothing, so it is not synced, and one that cannot be read count
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from asynccvat.core.records.last_run import LastRun, decode_last_run, encode_last_run
 from asynccvat.fs import files
-from asynccvat.store.disk_threads import DiskThreads
-from asynccvat.store.layout import Layout, write_file
+from asynccvat.store.layout import write_file
 from asynccvat.store.lock import known_writer
 from asynccvat.store.lock_owner import in_words
+from asynccvat.store.own_files import OwnFiles
 
 LAST_RUN_NAME = "last-run.json"
 
 
-class LastRunNote:
+class LastRunNote(OwnFiles):
     """The note of a destination's last run."""
-
-    def __init__(
-        self, layout: Layout, threads: DiskThreads, verify_lock: Callable[[], None]
-    ) -> None:
-        """Note runs in a destination.
-
-        Args:
-            layout: The destination.
-            threads: Where the disk is used.
-            verify_lock: Raises if the destination's lock is no longer ours.
-        """
-        self._layout = layout
-        self._threads = threads
-        self._verify_lock = verify_lock
 
     async def read(self) -> LastRun | None:
         """Return the last run; None if none is noted that can be read."""

@@ -21,26 +21,12 @@ from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.errors import StoreError
 from asynccvat.fs import files
 from asynccvat.store import trees
-from asynccvat.store.disk_threads import DiskThreads
 from asynccvat.store.layout import NOT_THERE, Layout
+from asynccvat.store.own_files import OwnFiles
 
 
-class PutAside:
+class PutAside(OwnFiles):
     """What a mirror has put aside."""
-
-    def __init__(
-        self, layout: Layout, threads: DiskThreads, verify_lock: Callable[[], None]
-    ) -> None:
-        """Prepare to list, restore and purge.
-
-        Args:
-            layout: The mirror.
-            threads: Where the disk is used.
-            verify_lock: Raises if the mirror's lock is no longer ours.
-        """
-        self._layout = layout
-        self._threads = threads
-        self._verify_lock = verify_lock
 
     async def items(self, heads: Mapping[int, ReceiptHead]) -> tuple[KeptItem, ...]:
         """List everything, by kind and name.
