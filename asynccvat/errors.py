@@ -439,6 +439,10 @@ class DriveError(StoreError):
     """
 
 
+OF_ALL_TASKS = (DiskFullError, DriveError)
+"""What ends the work on all tasks. Any other error of the disk may concern one task alone."""
+
+
 def __dir__() -> list[str]:
     """List the public names alone."""
     own = {

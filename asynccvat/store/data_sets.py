@@ -24,7 +24,7 @@ from asynccvat.core.merge.report import MergedFiles
 from asynccvat.core.paths import OWN_FOLDER, NameRules, safe_member_path
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
-from asynccvat.store.scratch_folders import open_scratch_folder
+from asynccvat.store.scratch_folders import locked_folder, open_scratch_folder
 
 RECORD: Final = ".asynccvat-merge.jsonl"
 """Lists the files of the data set, with size and time."""
@@ -48,7 +48,13 @@ class DataSetFolder:
     """
 
     def __init__(
-        self, out: Path, staging: Path, owned: Mapping[str, set[Stamp]], *, overwrite: bool
+        self,
+        out: Path,
+        staging: Path,
+        owned: Mapping[str, set[Stamp]],
+        *,
+        overwrite: bool,
+        index: str | None = None,
     ) -> None:
         """Use `open_data_set` instead."""
         self.kept: list[str] = []
@@ -56,6 +62,8 @@ class DataSetFolder:
         self._staging = staging
         self._owned = owned
         self._overwrite = overwrite
+        self._index = index
+        self._withdrawn: Path | None = None
         self._now: dict[str, Stamp] = {}
         self._folders: set[Path] = set()
         self._staged = 0
@@ -70,7 +78,8 @@ class DataSetFolder:
     def close(self) -> None:
         """Close the journal."""
         if self._journal is not None:
-            self._journal.close()
+            with disk_errors.explained("write", self._out / _JOURNAL):
+                self._journal.close()
 
     def add_image(self, path: str, source: Path, *, link: bool) -> None:
         """Give an image its place: another name for the mirror's file, or a copy of it.
@@ -136,6 +145,8 @@ class DataSetFolder:
                         part.seek(0)
                         shutil.copyfileobj(part, file, _BLOCK)
             place = self._place(path)
+            if path == self._index and self._withdrawn is not None:
+                self._withdrawn.rename(place)
             before = _status(place)
             if before and _is_file(before) and filecmp.cmp(staged, place, shallow=False):
                 staged.unlink()
@@ -193,11 +204,26 @@ class DataSetFolder:
     def _publish(self, staged: Path, path: str, stamp: Stamp) -> None:
         """Note that a file is ours, then give it its place."""
         if self._journal is None:
-            self._journal = (self._out / _JOURNAL).open("ab")
+            self._journal = self._opened_journal()
+            self._withdraw_index()
         self._journal.write(_json((path, *stamp)) + b"\n")
         self._journal.flush()
         staged.rename(self._out / path)
         self._now[path] = stamp
+
+    def _opened_journal(self) -> BinaryIO:
+        """Open the journal. A line that an earlier run did not end would spoil the next one."""
+        journal = (self._out / _JOURNAL).open("a+b")
+        journal.seek(0)
+        journal.truncate(journal.read().rfind(b"\n") + 1)
+        return journal
+
+    def _withdraw_index(self) -> None:
+        """Take away the file that says what the others mean, before the first of them changes."""
+        if self._index is None or (found := _status(self._out / self._index)) is None:
+            return
+        self._check_owned(self._index, found)
+        self._withdrawn = (self._out / self._index).rename(self._new_path())
 
     def _place(self, path: str) -> Path:
         place = self._out / safe_member_path(path, NameRules())
@@ -225,24 +251,42 @@ class DataSetFolder:
 
 
 @contextlib.contextmanager
-def open_data_set(out: Path, *, overwrite: bool) -> Iterator[DataSetFolder]:
+def open_data_set(
+    out: Path, *, overwrite: bool, index: str | None = None
+) -> Iterator[DataSetFolder]:
     """Open the folder of a data set; it is made if it is missing.
 
     Args:
         out: The folder.
         overwrite: Replace files that are not of a merge, or were edited.
+        index: The file that says what the others mean. It is missing while they change, so that
+            nothing reads them after an interruption.
 
     Raises:
-        ConfigError: It is a mirror, holds backups, or holds other files.
+        ConfigError: It lies in a mirror, holds backups or other files, or another merge uses it.
         StoreError: It cannot be made or written, or its record is damaged.
     """
-    if os.path.lexists(out / OWN_FOLDER):
+    with disk_errors.explained("read", out):
+        whole = out.resolve()
+    if any(os.path.lexists(one / OWN_FOLDER) for one in (whole, *whole.parents)):
         raise ConfigError(
-            f"cannot merge into {str(out)!r}: it is a mirror, or holds backups. Name a new folder "
-            "with --out."
+            f"cannot merge into {str(out)!r}: it is a mirror or holds backups, or lies in such a "
+            "folder. Name another one with --out."
         )
     with disk_errors.explained("write", out):
         out.mkdir(parents=True, exist_ok=True)
+    with locked_folder(out) as is_locked:
+        if not is_locked:
+            raise ConfigError(
+                f"cannot merge into {str(out)!r}: another merge writes to it. Wait for its end."
+            )
+        with _opened(out, overwrite=overwrite, index=index) as folder:
+            yield folder
+
+
+@contextlib.contextmanager
+def _opened(out: Path, *, overwrite: bool, index: str | None) -> Iterator[DataSetFolder]:
+    with disk_errors.explained("read", out):
         names = {path.name for path in out.iterdir() if not path.name.startswith(_STAGING)}
     if names and not names & {RECORD, _JOURNAL} and not overwrite:
         raise ConfigError(
@@ -253,7 +297,7 @@ def open_data_set(out: Path, *, overwrite: bool) -> Iterator[DataSetFolder]:
     for path, stamp in (*_read(out / RECORD), *_read(out / _JOURNAL)):
         owned[path].add(stamp)
     with open_scratch_folder(out, _STAGING) as scratch:
-        folder = DataSetFolder(out, scratch.path, owned, overwrite=overwrite)
+        folder = DataSetFolder(out, scratch.path, owned, overwrite=overwrite, index=index)
         try:
             yield folder
         finally:

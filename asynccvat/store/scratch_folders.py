@@ -96,6 +96,24 @@ def _remove_left(parent: Path, prefix: str) -> None:
             os.close(fd)
 
 
+@contextlib.contextmanager
+def locked_folder(path: Path) -> Iterator[bool]:
+    """Lock a folder for this process. The system releases it even after SIGKILL. Blocks.
+
+    Yields:
+        False if another process, or another run, holds it. True where the file system has no locks.
+
+    Raises:
+        StoreError: The folder cannot be opened.
+    """
+    with disk_errors.explained("open", path):
+        fd = files.open_directory(path)
+    try:
+        yield _lock(fd) is not False
+    finally:
+        os.close(fd)
+
+
 def _lock(fd: int) -> bool | None:
     """Lock an open folder.
 

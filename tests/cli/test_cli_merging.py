@@ -64,7 +64,7 @@ def test_tasks_that_fail_are_named_and_end_with_code_1(shell: Shell) -> None:
     yolo = shell("merge", "data", "--to", "yolo", "--out", "other")
     assert yolo.code == 1
     assert "tasks 1, 2, 3: cannot merge the task: its files are in 'COCO 1.0'." in yolo.err
-    assert yolo.err.endswith("other: no task could be merged, so it stays as it is\n")
+    assert yolo.err.endswith("other: there is nothing to merge, so it stays as it is\n")
 
 
 @pytest.mark.usefixtures("mirrored")

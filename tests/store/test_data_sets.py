@@ -192,7 +192,7 @@ def test_folders_with_other_files_are_refused(out: Path) -> None:
     write(out, overwrite=True, a=b"1")
     assert (out / "mine").exists()
     (out / ".asynccvat").mkdir()
-    with pytest.raises(ConfigError, match="it is a mirror, or holds backups"):
+    with pytest.raises(ConfigError, match="it is a mirror or holds backups"):
         write(out, a=b"1")
 
 
@@ -230,3 +230,52 @@ def test_a_path_that_leads_outside_is_refused(out: Path, image: Path) -> None:
         with pytest.raises(UnsafePathError):
             folder.add_image("../a", image, link=True)
     assert not out.with_name("a").exists()
+
+
+def test_a_journal_that_was_cut_spoils_no_later_run(out: Path) -> None:
+    with open_data_set(out, overwrite=False) as folder:
+        folder.add_text("a/file", b"1")
+    with (out / ".asynccvat-merge.journal").open("ab") as journal:
+        journal.write(b'["d/fi')
+    for number in b"23":  # the second reads what the first, which is cut off again, has added
+        with open_data_set(out, overwrite=False) as folder:
+            folder.add_text("a/file", bytes([number]))
+    assert write(out, a=b"4") == MergedFiles(written=1)
+
+
+def test_the_index_is_missing_while_other_files_change(out: Path) -> None:
+    def run(text: bytes, *, ends: bool = True) -> MergedFiles:
+        with open_data_set(out, overwrite=False, index="data.yaml") as folder:
+            folder.add_text("a/file", text)
+            if ends:
+                folder.add_text("data.yaml", b"names")
+                folder.finish()
+        return folder.counts
+
+    run(b"1")
+    before = (out / "data.yaml").stat()
+    assert run(b"2") == MergedFiles(written=1, unchanged=1)
+    assert (out / "data.yaml").stat().st_ino == before.st_ino
+    run(b"3", ends=False)
+    assert not (out / "data.yaml").exists()
+    run(b"3")
+    (out / "data.yaml").write_bytes(b"edited")
+    with pytest.raises(StoreError, match=r"data\.yaml': it was edited"):
+        run(b"4")
+    assert (out / "a/file").read_bytes() == b"3"
+
+
+def test_only_one_run_writes_to_a_data_set(out: Path) -> None:
+    with (
+        open_data_set(out, overwrite=False),
+        pytest.raises(ConfigError, match="another merge writes to it"),
+    ):
+        write(out, a=b"1")
+    write(out, a=b"1")
+
+
+def test_no_data_set_lies_in_a_mirror(out: Path) -> None:
+    (out / ".asynccvat").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="lies in such a folder"):
+        write(out / "task1/set", a=b"1")
+    assert not (out / "task1").exists()

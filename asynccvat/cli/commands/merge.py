@@ -162,7 +162,7 @@ def merge(
     elif report.parts:
         _show(report)
     _summarize(report)
-    return ExitCode.SOME_FAILED if report.failed else ExitCode.DONE
+    return ExitCode.SOME_FAILED if report.failed or not report.tasks else ExitCode.DONE
 
 
 class _Progress:
@@ -222,7 +222,7 @@ def _summarize(report: MergeReport) -> None:
     for warning in report.warnings:
         output.remark(f"Warning: {printable(warning)}.")
     if not report.tasks:
-        output.remark(f"{report.out}: no task could be merged, so it stays as it is")
+        output.remark(f"{report.out}: there is nothing to merge, so it stays as it is")
         return
     files = report.files
     parts = [f"{counted(files.written, 'file')} of annotations written"]

@@ -5,21 +5,24 @@ A task that cannot be converted stops no other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from asynccvat.aio.threads import entered_in_thread, in_thread
-from asynccvat.commands.inventory.json_tasks import json_heads, read_json_files
+from asynccvat.commands.inventory.json_tasks import (
+    NOT_MIRRORED,
+    json_heads,
+    not_here,
+    read_json_files,
+)
 from asynccvat.core.convert.formats import convert_task, wanted_format
 from asynccvat.core.convert.report import ConversionReport, ConversionState, TaskConversion
 from asynccvat.core.convert.task_json import TASK_FILES, read_task_json
 from asynccvat.core.records.receipts import ReceiptHead
-from asynccvat.core.selections.id_lists import required
 from asynccvat.errors import (
+    OF_ALL_TASKS,
     AsyncCvatError,
     ConfigError,
-    DiskFullError,
-    DriveError,
     InexactConversionError,
     StoreError,
     UnsafePathError,
@@ -34,9 +37,6 @@ from asynccvat.store.converted_folders import (
 # So much is written before it is synced and gets its place. A cancellation waits for it.
 _TASKS_AT_ONCE = 64
 _BYTES_AT_ONCE = 16 << 20
-
-# These stop all tasks. Any other error concerns one task, such as a name that the disk refuses.
-_OF_ALL_TASKS = (DiskFullError, DriveError)
 
 OnTask = Callable[[TaskConversion, int], object]
 """Called for each task with its conversion and the number of all tasks."""
@@ -65,7 +65,10 @@ async def convert_mirror(
                 if on_task is not None:
                     on_task(one, len(heads))
     if not folders:
-        found += _not_mirrored(task_ids, {head.task_id for head in heads})
+        found += [
+            TaskConversion(number, "", "", ConversionState.FAILED, why=NOT_MIRRORED)
+            for number in not_here(task_ids, [head.task_id for head in heads])
+        ]
     return ConversionReport(str(dest), str(out), to, found)
 
 
@@ -108,7 +111,7 @@ class _Worker:
         for head in heads[:_TASKS_AT_ONCE]:
             try:
                 one = self._stage(head)
-            except _OF_ALL_TASKS as error:
+            except OF_ALL_TASKS as error:
                 stopped = error
                 break
             staged.append(one)
@@ -126,14 +129,14 @@ class _Worker:
         try:
             source = read_task_json(read_json_files(self._dest, head.folder, TASK_FILES))
         except (InexactConversionError, StoreError) as error:
-            if isinstance(error, _OF_ALL_TASKS):
+            if isinstance(error, OF_ALL_TASKS):
                 raise
             return _failed(head, error)
         name = wanted_format(source, self._to)
         try:
             return head, name, self._converted.stage(head.folder, convert_task(source, name))
         except (InexactConversionError, UnsafePathError, StoreError) as error:
-            if isinstance(error, _OF_ALL_TASKS):
+            if isinstance(error, OF_ALL_TASKS):
                 raise
             self._converted.drop()
             return _failed(head, error)
@@ -142,7 +145,7 @@ class _Worker:
         try:
             written = self._converted.publish(staged, overwrite=self._overwrite)
         except (ConfigError, StoreError) as error:
-            if isinstance(error, _OF_ALL_TASKS):
+            if isinstance(error, OF_ALL_TASKS):
                 raise
             return _failed(head, error)
         if written is None:
@@ -155,20 +158,6 @@ class _Worker:
             format=name,
             files=staged.files,
             bytes=staged.bytes,
-        )
-
-
-def _not_mirrored(
-    task_ids: Collection[int] | None, here: Collection[int]
-) -> Iterator[TaskConversion]:
-    """Report the tasks that were named by their ids, not in a range, and are not in the mirror."""
-    for number in sorted(required(task_ids) - set(here)):
-        yield TaskConversion(
-            number,
-            "",
-            "",
-            ConversionState.FAILED,
-            why="the mirror does not hold it as JSON. Check the id, or mirror the task first.",
         )
 
 

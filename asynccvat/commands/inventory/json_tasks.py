@@ -10,10 +10,19 @@ from pathlib import Path
 from asynccvat.commands.inventory.opening import mirror_at
 from asynccvat.core.plans.verify import select_receipts
 from asynccvat.core.records.receipts import ReceiptHead
+from asynccvat.core.selections.id_lists import required
 from asynccvat.core.specs import CVAT_JSON
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ConfigError
 from asynccvat.fs import disk_errors, files
+
+NOT_MIRRORED = "no mirror here holds it. Check the id, or mirror the task first."
+"""Why a task that `not_here` names is not read."""
+
+
+def not_here(task_ids: Collection[int] | None, here: Iterable[int]) -> list[int]:
+    """Return the tasks that were named by their ids, not in a range, and are not here."""
+    return sorted(required(task_ids).difference(here))
 
 
 async def json_heads(

@@ -7,7 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from asynccvat.aio.threads import in_thread
-from asynccvat.commands.inventory.json_tasks import json_heads, read_json_files
+from asynccvat.commands.inventory.json_tasks import (
+    NOT_MIRRORED,
+    json_heads,
+    not_here,
+    read_json_files,
+)
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.statistics.counting import STATISTICS_FILES, count_task
 from asynccvat.core.statistics.values import MirrorStatistics, TaskStatistics
@@ -36,6 +41,11 @@ async def count_mirror(
         for one in counted:
             if on_task is not None:
                 on_task(one, len(heads))
+    if not folders:
+        found += [
+            TaskStatistics(number, "", "", None, NOT_MIRRORED)
+            for number in not_here(task_ids, [head.task_id for head in heads])
+        ]
     return MirrorStatistics(str(dest), found)
 
 

@@ -15,6 +15,7 @@ from asynccvat.core.merge.choices import DataSetFormat
 from asynccvat.core.merge.coco import read_coco
 from asynccvat.core.merge.cvat import read_cvat
 from asynccvat.core.merge.filters import MergeFilter
+from asynccvat.core.merge.left_out import left_out
 from asynccvat.core.merge.values import (
     COCO_TASKS,
     CONVERTED_AS,
@@ -122,7 +123,12 @@ def _from_json(
         stay = wanted.frames(source.jobs, source.media.size)
         pairs = zip(images, frames, strict=True)
         images = [image for image, frame in pairs if stay[frame.index]]
-    return replace(task, images=images, is_video=source.is_video)
+    return replace(
+        task,
+        images=images,
+        is_video=source.is_video,
+        left_out=left_out(source.annotations, to),
+    )
 
 
 def _read(

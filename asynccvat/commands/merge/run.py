@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asynccvat.aio.threads import entered_in_thread, in_thread
+from asynccvat.commands.inventory.json_tasks import NOT_MIRRORED, not_here
 from asynccvat.commands.inventory.opening import mirror_at
 from asynccvat.commands.merge.reading import TaskFolder, read_task
 from asynccvat.commands.merge.writing import DataSetWriter
@@ -22,6 +24,7 @@ from asynccvat.core.plans.verify import select_receipts
 from asynccvat.core.targets import TargetKind
 from asynccvat.core.texts import first_few
 from asynccvat.errors import (
+    OF_ALL_TASKS,
     AsyncCvatError,
     ConfigError,
     InexactConversionError,
@@ -72,9 +75,12 @@ async def merge_mirrors(
         stores = [await stack.enter_async_context(mirror_at(one, doing="merge")) for one in sources]
         tasks = await _tasks(stores, plan)
         await in_thread(_check_apart, sources, out)
-        opened = entered_in_thread(open_data_set(out, overwrite=plan.overwrite))
+        # Its numbers of classes hold for all files of labels, which are written before it.
+        index = "data.yaml" if plan.to is DataSetFormat.YOLO else None
+        opened = entered_in_thread(open_data_set(out, overwrite=plan.overwrite, index=index))
         folder = await stack.enter_async_context(opened)
         merge = _Merge(folder, plan)
+        merge.miss(tasks)
         stack.callback(merge.writer.close)
         for first in range(0, len(tasks), _TASKS_AT_ONCE):
             chunk = [await _with_paths(*one) for one in tasks[first : first + _TASKS_AT_ONCE]]
@@ -145,12 +151,15 @@ class _Merge:
         )
         self._failed: list[FailedMerge] = []
         self._merged = 0
+        self._left_out = Counter[str]()
 
     def work(self, tasks: Sequence[TaskFolder]) -> None:
         """Merge some tasks. One that fails stops no other."""
         for one in tasks:
             try:
                 task = read_task(one, self._plan.to, self._plan.filter)
+            except OF_ALL_TASKS:
+                raise
             except (InexactConversionError, StoreError) as error:
                 self._fail(one, error)
                 continue
@@ -158,6 +167,15 @@ class _Merge:
                 self._add(one, task)
             except (InexactConversionError, UnsafePathError) as error:
                 self._fail(one, error)
+
+    def miss(self, tasks: Sequence[_Unread]) -> None:
+        """Report the tasks that were named by their ids, and that no mirror holds."""
+        if not self._plan.folders:
+            here = [one.head.task_id for _, one in tasks]
+            self._failed += [
+                FailedMerge("", number, "", NOT_MIRRORED)
+                for number in not_here(self._plan.task_ids, here)
+            ]
 
     def _fail(self, one: TaskFolder, error: AsyncCvatError) -> None:
         head = one.head
@@ -172,7 +190,8 @@ class _Merge:
         if images:
             self._categories.add(task.labels, f"task {task_id}")
             self.writer.add(one, images)
-        self._merged += 1
+            self._merged += 1
+            self._left_out += task.left_out
 
     def finish(self, sources: Sequence[str], out: str) -> MergeReport:
         """Write what remains; without any task, leave the folder as it is."""
@@ -201,6 +220,11 @@ class _Merge:
         if lacking:
             found.append(
                 f"{lacking:,} images are only described, as the mirrors have no file of them"
+            )
+        if self._left_out:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self._left_out.most_common())
+            found.append(
+                f"{self._plan.to} cannot hold some annotations, so they are left out: {kinds}"
             )
         if self._plan.to is DataSetFormat.YOLO:
             needed = [one for one in ("train", "val") if one not in self.writer.parts]

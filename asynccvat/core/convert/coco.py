@@ -24,7 +24,7 @@ from asynccvat.core.convert.masks import (
 from asynccvat.core.convert.task_json import TaskJson, inexact
 from asynccvat.core.convert.xml_texts import Place, chunks
 
-_SHOWN: Final = frozenset({"rectangle", "polygon", "mask", "ellipse"})
+SHOWN: Final = frozenset({"rectangle", "polygon", "mask", "ellipse"})
 _OF_COCO: Final = frozenset({"is_crowd", "score"})
 
 _json = msgspec.json.Encoder().encode
@@ -95,7 +95,7 @@ def _annotations(source: TaskJson, items: Items) -> Iterator[str]:
 
 def _instances(one: AnnotatedFrame) -> Sequence[Place]:
     """Return the shapes of a frame in COCO's order: those without a group first."""
-    shapes = [shape for shape in one.shapes if shape.type in _SHOWN]
+    shapes = [shape for shape in one.shapes if shape.type in SHOWN]
     groups = Counter(shape.group for shape in shapes if shape.group)
     if not groups:
         return shapes

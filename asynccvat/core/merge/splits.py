@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from asynccvat.core.merge.choices import SplitBy
-from asynccvat.core.merge.values import MergeImage
+from asynccvat.core.merge.values import MergeImage, not_mergeable
 from asynccvat.errors import ConfigError
 
 TRAIN: Final = "train"
@@ -96,13 +96,13 @@ def subset_part(subset: str) -> str:
     """Return the part for a subset of CVAT: `Validation` is `val`, no subset is `train`.
 
     Raises:
-        ConfigError: It cannot be the name of a part.
+        InexactConversionError: It cannot be the name of a part.
     """
     name = subset.lower()
     name = _SUBSETS.get(name, name)
     if not _is_part(name):
-        raise ConfigError(
-            f"the subset {subset!r} cannot be a part of a data set. Split by task instead."
+        raise not_mergeable(
+            f"its subset {subset!r} cannot be a part of a data set. Split by task instead"
         )
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -76,11 +77,19 @@ class MergeImage:
 
 @dataclass(frozen=True, slots=True)
 class MergeTask:
-    """The labels and images of a task, in the task's order."""
+    """The labels and images of a task, in the task's order.
+
+    Attributes:
+        labels: Its labels.
+        images: Its images.
+        is_video: Whether they are the frames of a video.
+        left_out: How many annotations of each kind the format cannot hold, as far as it is known.
+    """
 
     labels: Sequence[MergeLabel]
     images: Sequence[MergeImage]
     is_video: bool = False
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 _FRAME: Final = re.compile(r"frame_\d{6,}(\.\w+)?\Z")

@@ -189,7 +189,7 @@ async def test_a_task_that_is_named_and_not_mirrored_fails_unless_it_is_one_of_a
 ) -> None:
     named = await ac.convert(data, tmp_path / "a", to="coco", task_ids=[1, 9])
     assert states(named) == {1: "converted", 9: "failed"}
-    assert "the mirror does not hold it as JSON" in (named.failed[0].why or "")
+    assert "no mirror here holds it" in (named.failed[0].why or "")
     ranges = IdList.of([1, range(3, 10)])
     assert states(await ac.convert(data, tmp_path / "b", to="coco", task_ids=ranges)) == {
         1: "converted",

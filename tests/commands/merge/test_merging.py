@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from engine_serving import QUICK, Serving, serving
 
 import asynccvat as ac
 from asynccvat import errors
+from asynccvat.fs import files
 from asynccvat.models import MergedFiles
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +78,10 @@ async def test_json_and_exports_become_the_same_data_set(
     assert by_image(instances(tmp_path / "a")) == by_image(instances(tmp_path / "b"))
     assert [one.objects for one in of_json.parts] == [one.objects for one in of_exports.parts]
     assert (of_json.tasks, of_json.failed, of_json.parts[0].images) == (6, [], 12)
-    assert of_json.warnings == ["12 images are only described, as the mirrors have no file of them"]
+    assert of_json.warnings == [
+        "12 images are only described, as the mirrors have no file of them",
+        "coco cannot hold some annotations, so they are left out: 6 points, 6 tag",
+    ]
     assert of_exports.warnings == []
 
 
@@ -168,7 +173,10 @@ async def test_json_becomes_labels_of_yolo(raw: Path, tmp_path: Path) -> None:
     labels = (tmp_path / "out/labels/train/task2/street_0000.txt").read_text().splitlines()
     assert len(labels) == 2
     assert all(line.startswith("0 0.") for line in labels)
-    assert report.warnings[1] == "Ultralytics needs val, which data.yaml takes from train"
+    assert report.warnings[1:] == [
+        "yolo cannot hold some annotations, so they are left out: 1 polygon, 1 points, 1 tag",
+        "Ultralytics needs val, which data.yaml takes from train",
+    ]
     fewer = await ac.merge([raw], tmp_path / "out", to="yolo", task_ids=[2], min_area=10**9)
     assert fewer.parts[0].objects.total() == 0
     assert fewer.files == MergedFiles(written=2, unchanged=1)
@@ -281,6 +289,46 @@ async def test_a_task_that_cannot_be_merged_stops_no_other(
         assert nothing.tasks == 0
         assert why in nothing.failed[0].why
         assert not list((tmp_path / "none").iterdir())
+
+
+async def test_a_drive_that_fails_ends_a_merge_and_removes_nothing(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    await ac.merge([raw], out, to="coco")
+    before = sorted(out.rglob("*"))
+    read = files.read_file
+
+    def fail(name: str, *, dir_fd: int) -> bytes | None:
+        if name == "annotations.json":
+            raise OSError(errno.EIO, "Input/output error")
+        return read(name, dir_fd=dir_fd)
+
+    monkeypatch.setattr(files, "read_file", fail)
+    with pytest.raises(errors.DriveError):
+        await ac.merge([raw], out, to="coco")
+    assert sorted(out.rglob("*")) == before
+
+
+async def test_tasks_that_are_named_and_not_mirrored_fail(raw: Path, tmp_path: Path) -> None:
+    report = await ac.merge([raw], tmp_path / "out", to="coco", task_ids=[1, 9])
+    assert (report.tasks, [one.task_id for one in report.failed]) == (1, [9])
+    assert "no mirror here holds it" in report.failed[0].why
+    counted = await ac.stats(raw, task_ids=[1, 9])
+    assert [(one.task_id, one.why is None) for one in counted.tasks] == [(1, True), (9, False)]
+
+
+async def test_a_subset_that_is_no_part_fails_its_task_alone(raw: Path, tmp_path: Path) -> None:
+    edit(raw / "task4/task.json", subset="My subset")
+    report = await ac.merge([raw], tmp_path / "out", to="coco", split_by="subset")
+    assert (report.tasks, [one.task_id for one in report.failed]) == (5, [4])
+
+
+async def test_a_data_set_stays_if_the_selection_leaves_nothing(raw: Path, tmp_path: Path) -> None:
+    await ac.merge([raw], tmp_path / "out", to="coco")
+    report = await ac.merge([raw], tmp_path / "out", to="coco", labels=["Car"], only_annotated=True)
+    assert (report.tasks, report.files) == (0, MergedFiles())
+    assert len(instances(tmp_path / "out")["images"]) == 12
 
 
 async def test_a_data_set_stays_if_no_task_can_be_merged(raw: Path, tmp_path: Path) -> None:

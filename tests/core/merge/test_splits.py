@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from asynccvat.core.merge.choices import SplitBy
 from asynccvat.core.merge.splits import Split, read_split, subset_part
 from asynccvat.core.merge.values import MergeImage
-from asynccvat.errors import ConfigError
+from asynccvat.errors import ConfigError, InexactConversionError
 
 THREE = "train=0.8,val=0.1,test=0.1"
 
@@ -75,7 +75,7 @@ def test_subsets_of_cvat_are_parts_by_their_usual_names() -> None:
     for subset, name in names.items():
         assert part(split, 1, image(subset=subset)) == name
     assert subset_part("Night_2") == "night_2"
-    with pytest.raises(ConfigError, match="'a b' cannot be a part"):
+    with pytest.raises(InexactConversionError, match="'a b' cannot be a part"):
         subset_part("a b")
 
 
