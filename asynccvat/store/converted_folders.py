@@ -18,6 +18,7 @@ from asynccvat.core.convert.files import ConvertedFile
 from asynccvat.core.paths import OWN_FOLDER, NameRules, safe_member_path, twice
 from asynccvat.errors import ConfigError
 from asynccvat.fs import disk_errors, files, system_calls
+from asynccvat.store.outputs import check_output
 from asynccvat.store.scratch_folders import ScratchFolder, open_scratch_folder
 
 _STAGING_PREFIX = ".converting-"
@@ -152,14 +153,10 @@ def open_converted_folders(out: Path) -> Iterator[ConvertedFolders]:
     """Open a folder for converted tasks; it is made if it is missing.
 
     Raises:
-        ConfigError: It is a mirror, or holds backups.
+        ConfigError: It is a mirror, holds backups, or lies in such a folder.
         StoreError: It cannot be made or written.
     """
-    if os.path.lexists(out / OWN_FOLDER):
-        raise ConfigError(
-            f"cannot convert into {str(out)!r}: it is a mirror, or holds backups. Name a new "
-            "folder with --out."
-        )
+    check_output(out, doing="convert")
     with disk_errors.explained("write", out):
         out.mkdir(parents=True, exist_ok=True)
     with open_scratch_folder(out, _STAGING_PREFIX) as staging:

@@ -21,9 +21,10 @@ import msgspec
 
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.merge.report import MergedFiles
-from asynccvat.core.paths import OWN_FOLDER, NameRules, safe_member_path
+from asynccvat.core.paths import NameRules, safe_member_path
 from asynccvat.errors import ConfigError, StoreError
 from asynccvat.fs import disk_errors, files
+from asynccvat.store.outputs import check_output
 from asynccvat.store.scratch_folders import locked_folder, open_scratch_folder
 
 RECORD: Final = ".asynccvat-merge.jsonl"
@@ -266,13 +267,7 @@ def open_data_set(
         ConfigError: It lies in a mirror, holds backups or other files, or another merge uses it.
         StoreError: It cannot be made or written, or its record is damaged.
     """
-    with disk_errors.explained("read", out):
-        whole = out.resolve()
-    if any(os.path.lexists(one / OWN_FOLDER) for one in (whole, *whole.parents)):
-        raise ConfigError(
-            f"cannot merge into {str(out)!r}: it is a mirror or holds backups, or lies in such a "
-            "folder. Name another one with --out."
-        )
+    check_output(out, doing="merge")
     with disk_errors.explained("write", out):
         out.mkdir(parents=True, exist_ok=True)
     with locked_folder(out) as is_locked:

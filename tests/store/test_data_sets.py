@@ -192,7 +192,7 @@ def test_folders_with_other_files_are_refused(out: Path) -> None:
     write(out, overwrite=True, a=b"1")
     assert (out / "mine").exists()
     (out / ".asynccvat").mkdir()
-    with pytest.raises(ConfigError, match="it is a mirror or holds backups"):
+    with pytest.raises(ConfigError, match="holds a mirror or backups"):
         write(out, a=b"1")
 
 
@@ -276,6 +276,6 @@ def test_only_one_run_writes_to_a_data_set(out: Path) -> None:
 
 def test_no_data_set_lies_in_a_mirror(out: Path) -> None:
     (out / ".asynccvat").mkdir(parents=True)
-    with pytest.raises(ConfigError, match="lies in such a folder"):
+    with pytest.raises(ConfigError, match="holds a mirror or backups"):
         write(out / "task1/set", a=b"1")
     assert not (out / "task1").exists()

@@ -27,7 +27,6 @@ from asynccvat.errors import (
     StoreError,
     UnsafePathError,
 )
-from asynccvat.fs import disk_errors
 from asynccvat.store.converted_folders import (
     ConvertedFolders,
     StagedFolder,
@@ -54,7 +53,6 @@ async def convert_mirror(
 ) -> ConversionReport:
     """Convert the tasks of a mirror, as `asynccvat.convert` describes it."""
     heads = await json_heads(dest, task_ids, folders, doing="convert")
-    await in_thread(_check_apart, dest, out)
     async with entered_in_thread(open_converted_folders(out)) as converted:
         worker = _Worker(dest, converted, to, overwrite=overwrite)
         found: list[TaskConversion] = []
@@ -70,22 +68,6 @@ async def convert_mirror(
             for number in not_here(task_ids, [head.task_id for head in heads])
         ]
     return ConversionReport(str(dest), str(out), to, found)
-
-
-def _check_apart(dest: Path, out: Path) -> None:
-    """Refuse to convert into the mirror, whose next run would meet the files.
-
-    Raises:
-        ConfigError: The output lies in the mirror.
-        StoreError: A path cannot be followed.
-    """
-    with disk_errors.explained("read", out):
-        is_inside = out.resolve().is_relative_to(dest.resolve())
-    if is_inside:
-        raise ConfigError(
-            f"cannot convert into {str(out)!r}: it lies in the mirror {str(dest)!r}. Name a folder "
-            "elsewhere with --out."
-        )
 
 
 class _Worker:

@@ -31,7 +31,6 @@ from asynccvat.errors import (
     StoreError,
     UnsafePathError,
 )
-from asynccvat.fs import disk_errors
 from asynccvat.store import MirrorStore
 from asynccvat.store.data_sets import DataSetFolder, open_data_set
 
@@ -74,7 +73,6 @@ async def merge_mirrors(
     async with contextlib.AsyncExitStack() as stack:
         stores = [await stack.enter_async_context(mirror_at(one, doing="merge")) for one in sources]
         tasks = await _tasks(stores, plan)
-        await in_thread(_check_apart, sources, out)
         # Its numbers of classes hold for all files of labels, which are written before it.
         index = "data.yaml" if plan.to is DataSetFormat.YOLO else None
         opened = entered_in_thread(open_data_set(out, overwrite=plan.overwrite, index=index))
@@ -88,23 +86,6 @@ async def merge_mirrors(
             if on_merged is not None:
                 on_merged(first + len(chunk), len(tasks))
         return await in_thread(merge.finish, [str(one) for one in sources], str(out))
-
-
-def _check_apart(sources: Sequence[Path], out: Path) -> None:
-    """Refuse to merge into a mirror, whose next run would meet the files.
-
-    Raises:
-        ConfigError: The output lies in a mirror.
-        StoreError: A path cannot be followed.
-    """
-    for source in sources:
-        with disk_errors.explained("read", out):
-            is_inside = out.resolve().is_relative_to(source.resolve())
-        if is_inside:
-            raise ConfigError(
-                f"cannot merge into {str(out)!r}: it lies in the mirror {str(source)!r}. Name a "
-                "folder elsewhere with --out."
-            )
 
 
 _Unread = tuple[MirrorStore, TaskFolder]

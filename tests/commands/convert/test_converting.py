@@ -171,11 +171,11 @@ async def test_what_cannot_be_converted_at_all_is_refused_at_once(
     with pytest.raises(errors.ConfigError, match="cannot convert to 'mot'"):
         await ac.convert(data, tmp_path / "out", to="mot")
     for inside in (data, data / "coco"):
-        with pytest.raises(errors.ConfigError, match="it lies in the mirror"):
+        with pytest.raises(errors.ConfigError, match="holds a mirror or backups"):
             await ac.convert(data, inside, to="coco")
     exports = tmp_path / "exports"
     await ac.mirror(serve.client, exports, options=replace(QUICK))
-    with pytest.raises(errors.ConfigError, match="it is a mirror"):
+    with pytest.raises(errors.ConfigError, match="holds a mirror or backups"):
         await ac.convert(data, exports, to="coco")
     with pytest.raises(errors.ConfigError, match="it holds no task as JSON"):
         await ac.convert(exports, tmp_path / "out", to="coco")

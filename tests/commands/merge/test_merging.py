@@ -380,7 +380,7 @@ async def test_a_task_whose_folder_or_image_is_missing_fails_alone(
 
 async def test_wrong_use_is_refused(raw: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with pytest.raises(errors.ConfigError, match="it lies in the mirror"):
+    with pytest.raises(errors.ConfigError, match="holds a mirror or backups"):
         await ac.merge([raw], raw / "out", to="coco")
     with pytest.raises(errors.ConfigError, match="there is nothing to merge"):
         await ac.merge([], out, to="coco")
