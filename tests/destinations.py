@@ -80,6 +80,29 @@ def failing(number: int, name: str | None = None) -> Callable[..., OSError]:
     return decide  # type: ignore[return-value]  # None where the call is to go through
 
 
+def ignore_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let folders be found by names in another case, as on macOS."""
+
+    def found(name: str, dir_fd: int) -> str:
+        names = os.listdir(dir_fd)
+        same = (other for other in names if other.casefold() == name.casefold())
+        return name if name in names else next(same, name)
+
+    def by_found(effect: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda name, *, dir_fd: effect(found(name, dir_fd), dir_fd=dir_fd)
+
+    for one in ("lstat", "open_folder", "mkdir", "rmdir"):
+        monkeypatch.setattr(files, one, by_found(getattr(files, one)))
+    rename = files.rename
+
+    def renamed(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+        name, there = found(name, dir_fd), found(new_name, new_dir_fd)
+        is_itself = name == there and os.path.sameopenfile(dir_fd, new_dir_fd)
+        rename(name, new_name if is_itself else there, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+
+    monkeypatch.setattr(files, "rename", renamed)
+
+
 def open_store(dest: Path, **options: Any) -> AbstractAsyncContextManager[MirrorStore]:
     return MirrorStore.open(dest, **({"origin": ORIGIN, "organization": None} | options))
 

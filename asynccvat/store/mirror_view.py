@@ -163,14 +163,22 @@ class MirrorView:
         receipt = await self._threads.run("read", self._layout.receipt, task_id)
         return receipt.members
 
-    async def unclaimed(self, folder_names: Iterable[str]) -> set[str]:
+    async def unclaimed(
+        self, folder_names: Iterable[str], held: Mapping[str, str] | None = None
+    ) -> set[str]:
         """Return those of these names that exist in the destination and are in no receipt.
+
+        Args:
+            folder_names: The names.
+            held: The folders that their tasks have now, by these names. A name that means the same
+                folder, on a disk that ignores case, is in a receipt.
 
         Raises:
             StoreError: They cannot be checked.
         """
+        folders = [(name, (held or {}).get(name)) for name in folder_names]
         found: set[str] = set()
-        for names_found in await self._in_chunks(survey.unclaimed, list(folder_names)):
+        for names_found in await self._in_chunks(survey.unclaimed, folders):
             found |= names_found
         return found
 

@@ -17,7 +17,14 @@ from asynccvat.core.records.receipts import MemberRecord, ReceiptHead, decode_re
 from asynccvat.errors import StoreError
 from asynccvat.fs import disk_errors
 from asynccvat.store import homes, trees
-from asynccvat.store.layout import NOT_THERE, Layout, check_head, is_folder_name, receipt_name
+from asynccvat.store.layout import (
+    NOT_THERE,
+    Layout,
+    check_head,
+    is_folder_name,
+    is_same,
+    receipt_name,
+)
 from asynccvat.store.trees import ChangedMember
 
 T = TypeVar("T")
@@ -159,14 +166,21 @@ def _is_of_one(error: OSError) -> bool:
     return obstacle(error.errno, "") is not None
 
 
-def unclaimed(layout: Layout, folder_names: Sequence[str]) -> set[str]:
-    """Return those of these names that exist in the destination and are in no receipt."""
+def unclaimed(layout: Layout, folders: Sequence[tuple[str, str | None]]) -> set[str]:
+    """Return the names that exist in the destination and are in no receipt.
+
+    Args:
+        layout: The destination.
+        folders: Names, and for each the folder that its task has now. On some file systems, a name
+            that differs in case only is the same folder.
+    """
     if layout.dest == NOT_THERE:
         return set()
     return {
         name
-        for name in folder_names
+        for name, held in folders
         if is_folder_name(name)
-        and homes.status_of(name, dir_fd=layout.dest) is not None
+        and (status := homes.status_of(name, dir_fd=layout.dest)) is not None
         and layout.claimed_by(name) is None
+        and not (held is not None and is_same(status, homes.status_of(held, dir_fd=layout.dest)))
     }

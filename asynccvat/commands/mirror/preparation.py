@@ -114,6 +114,9 @@ async def prepare(
         for task_id, folder in folders.items()
         if task_id not in heads or heads[task_id].folder != folder
     ]
+    held = {
+        folder: heads[task_id].folder for task_id, folder in folders.items() if task_id in heads
+    }
     plan_ = await in_thread(
         plan_mirror,
         listing,
@@ -121,7 +124,7 @@ async def prepare(
         spec,
         options,
         states=states,
-        unclaimed=await store.unclaimed(new_folders),
+        unclaimed=await store.unclaimed(new_folders, held),
         presence=seen.presence,
         absent=seen.absent,
         folders=folders,

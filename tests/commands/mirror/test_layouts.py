@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from destinations import ignore_case
 from engine_serving import (
     QUICK,
     Log,
@@ -195,6 +196,38 @@ async def test_names_that_are_one_without_case_do_not_meet(data: Path) -> None:
         serve.server.world.change_task(2, name="b")
         assert actions(await mirrored(serve, data))[12] == ("kept", "unchanged")
         assert places(data)[12] == "A12~12"
+
+
+@pytest.mark.parametrize("edits", [False, True])
+async def test_a_name_in_another_case_moves_its_folder_where_the_disk_ignores_case(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch, *, edits: bool
+) -> None:
+    ignore_case(monkeypatch)
+    serve.server.world.change_task(1, name="Street-00001")
+    if edits:
+        (data / FIRST / "mine.txt").write_text("mine")
+    report = await mirrored(serve, data)
+    new = "project-1/default/task1-Street-00001"
+    assert actions(report) == {1: ("moved", "renamed"), 2: ("kept", "unchanged")}
+    assert places(data) == {1: new, 2: SECOND}
+    assert (data / new / "mine.txt").exists() == edits
+    assert (kept(data), staged(data)) == ({}, [])
+    assert actions(await mirrored(serve, data))[2] == ("kept", "unchanged")
+
+
+async def test_a_prefix_in_another_case_moves_the_folders_where_the_disk_ignores_case(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignore_case(monkeypatch)
+    async with serving(2) as serve:
+        await mirrored(serve, data)
+        other = replace(QUICK, folder_prefix="Task", change=True)
+        assert set(actions(await mirrored(serve, data, other)).values()) == {("moved", "prefix")}
+        assert sorted(path.name for path in data.iterdir()) == [".asynccvat", "Task1", "Task2"]
+        (data / "task3").mkdir()
+        serve.server.add_task()
+        report = await ac.mirror(serve.client, data, options=QUICK)
+        assert isinstance(error(report, 3), ForeignFolderError)
 
 
 async def test_a_dry_run_shows_the_move_and_changes_nothing(serve: Serving, data: Path) -> None:
