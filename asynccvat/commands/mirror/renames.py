@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from asynccvat.aio.list_warnings import warnings_to
 from asynccvat.aio.threads import in_thread
 from asynccvat.client import CvatClient, internals
-from asynccvat.core.folder_layouts import PROJECT, FolderLayout
+from asynccvat.core.folder_layouts import NAME, PROJECT, PROJECT_ID, FolderLayout
 from asynccvat.core.models import TaskListing
 from asynccvat.core.plans.folders import FolderContext
 from asynccvat.core.plans.mirror import Move, Plan
@@ -50,9 +50,14 @@ async def folder_context(
 
 
 def follows_names(settled: Settled) -> bool:
-    """Whether folders follow the names of tasks. As JSON, a renamed task is read again anyway."""
-    of_tasks = settled.spec.target is TargetKind.TASK and not settled.spec.is_json
-    return settled.options.layout is not None and of_tasks
+    """Whether the names of tasks or projects move folders.
+
+    As JSON, a renamed task is read again anyway.
+    """
+    layout, spec = settled.options.layout, settled.spec
+    if layout is None or spec.target is not TargetKind.TASK or spec.is_json:
+        return False
+    return bool(FolderLayout.parse(layout).fields & {NAME, PROJECT, PROJECT_ID})
 
 
 async def renamed_on_server(

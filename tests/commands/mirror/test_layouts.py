@@ -140,6 +140,22 @@ async def test_without_an_answer_of_the_server_a_renamed_task_is_fetched(
     assert receipt_head(data, 1)["content"] is None
 
 
+@pytest.mark.parametrize(
+    ("layout", "asks"),
+    [("task{id}", False), ("{subset}/{organization}/{id}", False)]
+    + [(f"{{{field}}}/{{id}}", True) for field in ("name", "project", "project_id")],
+)
+async def test_only_a_layout_with_names_asks_what_an_export_depends_on(
+    data: Path, layout: str, *, asks: bool
+) -> None:
+    async with serving(2) as serve:
+        await mirrored(serve, data, replace(QUICK, layout=layout))
+        questions = ("/api/jobs", "/data/meta", "/api/labels")
+        asked = [len(serve.calls("GET", path)) for path in questions]
+        assert asked == ([2, 2, 1] if asks else [0, 0, 0])
+        assert (receipt_head(data, 1)["content"] is not None) == asks
+
+
 async def test_another_subset_is_fetched_as_formats_name_files_after_it(
     serve: Serving, data: Path
 ) -> None:
