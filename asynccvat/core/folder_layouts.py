@@ -99,6 +99,19 @@ class FolderLayout:
         """
         return "/".join([_rendered(part, values) for part in self.parts])
 
+    def may_have_named(self, folder: str, task_id: int) -> bool:
+        """Whether a folder fits the layout with any names of the server.
+
+        Args:
+            folder: The path of the folder.
+            task_id: The target that it belongs to.
+        """
+        components = folder.split("/")
+        return len(components) == len(self.parts) and all(
+            _may_have_made(part, component, str(task_id))
+            for part, component in zip(self.parts, components, strict=True)
+        )
+
     def _problem(self, fields: tuple[str, ...]) -> str | None:
         unknown = sorted(self.fields.difference(fields))
         if unknown:
@@ -209,6 +222,36 @@ def _with_values(part: tuple[Piece, ...], values: Mapping[str, str | None], most
             f"{text}{'' if field is None else _value(field, values, most)}" for text, field in part
         )
     )
+
+
+def _may_have_made(part: tuple[Piece, ...], component: str, task_id: str) -> bool:
+    """Whether one component of a path, marked or not, fits a part with any values."""
+    texts = [""]
+    for text, field in part:
+        texts[-1] += text
+        if field == ID:
+            texts[-1] += task_id
+        elif field is not None:
+            texts.append("")
+    unmarked = component.replace(f"{_MARK}{task_id}", "").rstrip(_MARK)
+    return _has_texts(component, texts) or _has_texts(unmarked, texts)
+
+
+def _has_texts(component: str, texts: list[str]) -> bool:
+    """Whether a component is made of these texts, with something between each two of them."""
+    first, *others = texts
+    if not others:
+        return component == first
+    *inner, last = others
+    if not (component.startswith(first) and component.endswith(last)):
+        return False
+    at = len(first)
+    for text in inner:
+        at = component.find(text, at + 1)
+        if at < 0:
+            return False
+        at += len(text)
+    return at < len(component) - len(last)
 
 
 def _value(field: str, values: Mapping[str, str | None], most: int) -> str:

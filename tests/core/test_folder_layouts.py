@@ -177,6 +177,33 @@ def test_every_path_can_be_written_everywhere(
     )
 
 
+@given(LAYOUTS, VALUES, st.integers(1, 10**9))
+def test_a_layout_may_have_named_what_it_named(
+    text: str, values: Mapping[str, str | None], task_id: int
+) -> None:
+    layout = FolderLayout.parse(text)
+    assert layout.may_have_named(path(text, task_id, **values), task_id)
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "may_have"),
+    [
+        ("task{id}", "task7~7", True),
+        ("task{id}", "task7-left", False),
+        ("task{id}", "all/task7", False),
+        ("{project}/{id}", "Street~/7", True),
+        ("{project}/{id}", "Street/8", False),
+        ("task{id}-{name}", "task7-", False),
+        ("task{id}-{name}", "7-left", False),
+        ("a{project}-{name}-{id}", "aStreet-left-7~", True),
+        ("a{project}-{name}-{id}", "aStreet-7", False),
+        ("{project}, {name}-{id}", "Street-left-7", False),
+    ],
+)
+def test_a_layout_named_no_folder_of_other_texts(text: str, folder: str, *, may_have: bool) -> None:
+    assert FolderLayout.parse(text).may_have_named(folder, 7) == may_have
+
+
 TASKS = st.dictionaries(st.integers(1, 30), VALUES, max_size=8)
 
 

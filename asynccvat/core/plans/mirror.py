@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from asynccvat.core.annotations.json_files import NO_JOBS, jobs_digest
+from asynccvat.core.folder_layouts import FolderLayout
 from asynccvat.core.models import Task, TaskListing
 from asynccvat.core.options.mirror import MirrorOptions
 from asynccvat.core.paths import task_folder_name
@@ -316,11 +317,17 @@ def plan_mirror(
         absent: Without `--prune`: which of them are in no list.
         folders: The folder of each listed task, as of `core.plans.folders`. None for names by the
             prefix.
-        moved_by: Why a folder gets another name.
+        moved_by: Why a folder gets another name. `RENAMED` counts only for a folder that the layout
+            may have named: an earlier run for other tasks may have changed the layout.
         renamed: Tasks that have only been renamed on the server, whose dates have moved.
     """
     if folders is None:
         folders = folders_of(listing, receipts, spec.target, options)
+    layout = (
+        FolderLayout.parse(options.layout, spec.target)
+        if options.layout is not None and moved_by is Reason.RENAMED
+        else None
+    )
     steps: list[MirrorStep] = []
     for task in listing.tasks:
         folder = folders[task.id]
@@ -336,6 +343,7 @@ def plan_mirror(
                 state=states.get(task.id, FolderState.INTACT),
                 foreign=folder in unclaimed,
                 moved_by=moved_by,
+                layout=layout,
                 is_renamed=task.id in renamed,
             )
         )
@@ -417,6 +425,7 @@ def _task_step(
     state: FolderState,
     foreign: bool,
     moved_by: Reason,
+    layout: FolderLayout | None,
     is_renamed: bool,
 ) -> MirrorStep:
     if foreign and not options.adopt:
@@ -431,18 +440,38 @@ def _task_step(
     jobs = jobs if state is FolderState.INTACT else None
     reason = Reason.FORCED if options.force else differs(task, head, spec, jobs)
     if is_renamed and reason is Reason.CHANGED and not foreign:
-        reason, moved_by = None, Reason.RENAMED
+        reason = None
     if reason is None and state is FolderState.MISSING:
         reason = Reason.MISSING
     if reason is not None:
         return Fetch(task, folder, reason, head)
     if head.folder != folder and not foreign:
-        return Move(task.id, task.name, folder, moved_by, head, task if is_renamed else None)
+        why = _why_moved(head, moved_by, layout, is_renamed=is_renamed)
+        return Move(task.id, task.name, folder, why, head, task if is_renamed else None)
     if head.folder != folder and state is FolderState.INTACT:
         # A commit moves the folder that is there to quarantine. A rename cannot.
-        return Fetch(task, folder, moved_by, head)
+        why = _why_moved(head, moved_by, layout, is_renamed=is_renamed)
+        return Fetch(task, folder, why, head)
     kept = Reason.EDITED if state is FolderState.EDITED else Reason.UNCHANGED
     return Keep(task.id, task.name, head.folder, kept)
+
+
+def _why_moved(
+    head: ReceiptHead, moved_by: Reason, layout: FolderLayout | None, *, is_renamed: bool
+) -> Reason:
+    """Return why a folder gets another name.
+
+    Args:
+        head: Its receipt.
+        moved_by: Why folders of the layout do.
+        layout: The layout that the destination had before this run; None if it does not count.
+        is_renamed: Whether nothing of the task changed except names.
+    """
+    if is_renamed:
+        return Reason.RENAMED
+    if layout is None or layout.may_have_named(head.folder, head.task_id):
+        return moved_by
+    return Reason.LAYOUT
 
 
 def _gone_step(head: ReceiptHead, presence: Presence) -> Keep | Remove:

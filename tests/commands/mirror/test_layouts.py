@@ -278,6 +278,16 @@ async def test_a_destination_gets_a_layout_on_purpose_and_fetches_nothing(data: 
         assert around(data) == set()
 
 
+async def test_folders_that_an_earlier_run_left_for_a_new_layout_are_not_called_renamed(
+    serve: Serving, data: Path
+) -> None:
+    other = replace(QUICK, layout="x{id}", change=True)
+    await ac.mirror(serve.client, data, ac.Selection(task_ids=[1]), options=other)
+    assert places(data) == {1: "x1", 2: SECOND}
+    report = await mirrored(serve, data, replace(QUICK, everything=True, change=True))
+    assert actions(report) == {1: ("kept", "unchanged"), 2: ("moved", "layout")}
+
+
 async def test_a_prefix_is_refused_where_a_layout_names_the_folders(
     serve: Serving, data: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -77,6 +78,8 @@ def step_of(
     options: MirrorOptions = LAYOUT,
     state: FolderState = FolderState.INTACT,
     unclaimed: tuple[str, ...] = (),
+    moved_by: Reason = Reason.LAYOUT,
+    renamed: Collection[int] = (7,),
 ) -> Any:
     (step,) = plan_mirror(
         TaskListing((one,)),
@@ -86,8 +89,8 @@ def step_of(
         states={7: state},
         unclaimed=unclaimed,
         folders={7: "new"},
-        moved_by=Reason.LAYOUT,
-        renamed={7},
+        moved_by=moved_by,
+        renamed=renamed,
     ).steps
     return step
 
@@ -105,6 +108,22 @@ def test_other_reasons_to_fetch_it_count_for_more() -> None:
     assert forced == Fetch(task(), "new", Reason.FORCED, head())
     adopting = step_of(task(), head(), options=replace(LAYOUT, adopt=True), unclaimed=("new",))
     assert adopting == Fetch(task(), "new", Reason.CHANGED, head())
+
+
+@pytest.mark.parametrize(
+    ("held", "renamed", "reason"),
+    [
+        ("acme/Road-5/default/7-left", (), Reason.RENAMED),
+        ("task7", (), Reason.LAYOUT),
+        ("task7", (7,), Reason.RENAMED),
+    ],
+)
+def test_a_folder_that_the_layout_never_named_is_moved_by_the_layout(
+    held: str, renamed: Collection[int], reason: Reason
+) -> None:
+    one = task(updated_date="v2" if renamed else "v1")
+    step = step_of(one, head(held), moved_by=Reason.RENAMED, renamed=renamed)
+    assert (type(step), step.reason) == (Move, reason)
 
 
 def test_a_folder_at_its_place_is_kept() -> None:
