@@ -248,7 +248,7 @@ class MirrorRun:
                 action=Action.MOVED,
                 reason=move.reason,
                 location=str(moved.path),
-                warnings=moved.warnings,
+                warnings=(*_warnings(move), *moved.warnings),
             ),
             report,
         )
@@ -413,10 +413,10 @@ def _outcomes_without_work(plan_: Plan, dest: Path) -> Iterator[TaskOutcome]:
         yield _refused(refusal, dest, plan_.target)
 
 
-def _warnings(keep: Keep) -> tuple[str, ...]:
-    if keep.reason is Reason.EDITED:
-        return (EXPLANATIONS[keep.reason],)
-    return (keep.detail,) if keep.detail else ()
+def _warnings(step: Keep | Move) -> tuple[str, ...]:
+    if step.reason is Reason.EDITED:
+        return (EXPLANATIONS[step.reason],)
+    return (step.detail,) if step.detail else ()
 
 
 def _unobstructed_first(move: Move) -> int:

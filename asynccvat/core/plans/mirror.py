@@ -137,6 +137,13 @@ EXPLANATIONS: Mapping[Reason, str] = {
 }
 
 
+_MOVED_EDITED = (
+    "edited here, or copied without the times of its files. The edits move with the folder. To "
+    "send them, use `asynccvat upload`. To take the server's version, use --force; the edits go to "
+    ".asynccvat/kept/."
+)
+
+
 # Reasons that a user should know more of, although nothing is done.
 _EXPLAINED = frozenset({Reason.EDITED, Reason.NO_DATA})
 
@@ -183,7 +190,8 @@ class Skip(msgspec.Struct, frozen=True, gc=False):
 class Move(msgspec.Struct, frozen=True, gc=False):
     """Rename the folder `previous.folder` to `folder`.
 
-    `renamed` is the task if its name or project changed on the server, and nothing else.
+    `renamed` is the task if its name or project changed on the server, and nothing else. `detail`
+    explains more than the reason does.
     """
 
     task_id: int
@@ -192,6 +200,7 @@ class Move(msgspec.Struct, frozen=True, gc=False):
     reason: Reason
     previous: ReceiptHead
     renamed: Task | None = None
+    detail: str = ""
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False):
@@ -447,7 +456,8 @@ def _task_step(
         return Fetch(task, folder, reason, head)
     if head.folder != folder and not foreign:
         why = _why_moved(head, moved_by, layout, is_renamed=is_renamed)
-        return Move(task.id, task.name, folder, why, head, task if is_renamed else None)
+        detail = _MOVED_EDITED if state is FolderState.EDITED else ""
+        return Move(task.id, task.name, folder, why, head, task if is_renamed else None, detail)
     if head.folder != folder and state is FolderState.INTACT:
         # A commit moves the folder that is there to quarantine. A rename cannot.
         why = _why_moved(head, moved_by, layout, is_renamed=is_renamed)

@@ -91,9 +91,14 @@ async def test_a_renamed_task_moves_and_is_not_fetched_again(serve: Serving, dat
     (data / FIRST / XML).write_text("an edit")
     serve.server.world.change_task(1, name="left/cam")
     before = len(serve.calls("dataset"))
+    plan = await ac.plan_mirror(serve.client, data, options=QUICK)
+    details = {step["task_id"]: step.get("detail") for step in plan.to_json()["steps"]}
     report = await mirrored(serve, data)
     new = "project-1/default/task1-left%2Fcam"
     assert actions(report) == {1: ("moved", "renamed"), 2: ("kept", "unchanged")}
+    (warning,) = outcome(report, 1).warnings
+    assert warning.startswith("edited here, ")
+    assert details == {1: warning, 2: None}
     assert outcome(report, 1).path == data / new
     assert places(data) == {1: new, 2: SECOND}
     assert files(data / new) == {XML: b"an edit", "mine.txt": b"mine"}

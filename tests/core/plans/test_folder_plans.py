@@ -98,7 +98,8 @@ def step_of(
 def test_a_task_that_was_only_renamed_is_moved_with_its_new_date() -> None:
     assert step_of(task(), head()) == Move(7, "left", "new", Reason.RENAMED, head(), task())
     edited = step_of(task(), head(), state=FolderState.EDITED)
-    assert edited == Move(7, "left", "new", Reason.RENAMED, head(), task())
+    assert edited == Move(7, "left", "new", Reason.RENAMED, head(), task(), edited.detail)
+    assert edited.detail.startswith("edited here, ")
 
 
 def test_other_reasons_to_fetch_it_count_for_more() -> None:
