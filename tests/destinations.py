@@ -83,10 +83,22 @@ def failing(number: int, name: str | None = None) -> Callable[..., OSError]:
 def ignore_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let folders be found by names in another case, as on macOS."""
 
-    def found(name: str, dir_fd: int) -> str:
-        names = os.listdir(dir_fd)
-        same = (other for other in names if other.casefold() == name.casefold())
-        return name if name in names else next(same, name)
+    def found(path: str, dir_fd: int) -> str:
+        way = "."
+        for name in path.split("/"):
+            try:
+                fd = os.open(way, os.O_RDONLY, dir_fd=dir_fd)
+            except OSError:
+                return path
+            try:
+                names = [entry.name for entry in files.scan(fd)]
+            except NotADirectoryError:
+                return path
+            finally:
+                os.close(fd)
+            same = (other for other in names if other.casefold() == name.casefold())
+            way += f"/{name if name in names else next(same, name)}"
+        return way.removeprefix("./")
 
     def by_found(effect: Callable[..., Any]) -> Callable[..., Any]:
         return lambda name, *, dir_fd: effect(found(name, dir_fd), dir_fd=dir_fd)
@@ -100,7 +112,14 @@ def ignore_case(monkeypatch: pytest.MonkeyPatch) -> None:
         is_itself = name == there and os.path.sameopenfile(dir_fd, new_dir_fd)
         rename(name, new_name if is_itself else there, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
 
+    exchange = files.exchange
+
+    def exchanged(name: str, new_name: str, *, dir_fd: int, new_dir_fd: int) -> None:
+        there = found(new_name, new_dir_fd)
+        exchange(found(name, dir_fd), there, dir_fd=dir_fd, new_dir_fd=new_dir_fd)
+
     monkeypatch.setattr(files, "rename", renamed)
+    monkeypatch.setattr(files, "exchange", exchanged)
 
 
 def open_store(dest: Path, **options: Any) -> AbstractAsyncContextManager[MirrorStore]:

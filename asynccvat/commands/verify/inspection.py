@@ -18,7 +18,8 @@ from isal import isal_zlib
 from asynccvat.commands.verify import file_checks
 from asynccvat.commands.verify.file_checks import Claim, Meter
 from asynccvat.commands.verify.journal import JOURNAL_NAME, VerifyJournal
-from asynccvat.core.paths import OWN_FOLDER
+from asynccvat.core.folder_layouts import STRICT
+from asynccvat.core.paths import OWN_FOLDER, comparable
 from asynccvat.core.problems import ProblemKind, VerifyProblem, obstacle
 from asynccvat.core.records.receipts import MemberRecord, ReceiptHead, decode_receipt
 from asynccvat.core.records.remembered import Remembered
@@ -45,6 +46,7 @@ from asynccvat.store.layout import (
     decode_leniently,
     decode_or_none,
     is_folder_name,
+    is_same,
 )
 from asynccvat.store.lock import EXCLUSIVE_NAME, LINE_PREFIX, LOCK_NAME
 from asynccvat.store.opening import GITIGNORE, find_layout
@@ -218,11 +220,17 @@ class Inspection:
 
     def _unclaimed(self, entries: Iterable[str], claimed: set[str]) -> list[str]:
         found = []
+        dest = self._layout.dest
+        in_any_case = {comparable(folder, STRICT): folder for folder in claimed}
         for entry in entries:
             if entry == OWN_FOLDER or entry in claimed:
                 continue
-            status = files.lstat(entry, dir_fd=self._layout.dest)
+            status = files.lstat(entry, dir_fd=dest)
             if status is None:
+                continue
+            # On some file systems, a name that differs in case only is the same folder.
+            other = in_any_case.get(comparable(entry, STRICT))
+            if other is not None and is_same(status, files.lstat(other, dir_fd=dest)):
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 found.append(entry)

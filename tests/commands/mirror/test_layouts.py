@@ -236,6 +236,28 @@ async def test_a_name_in_another_case_moves_its_folder_where_the_disk_ignores_ca
     assert actions(await mirrored(serve, data))[2] == ("kept", "unchanged")
 
 
+async def test_a_project_s_name_in_another_case_is_no_problem_where_the_disk_ignores_case(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignore_case(monkeypatch)
+    serve.server.world.change_project(1, name="Project-1")
+    report = await mirrored(serve, data)
+    assert set(actions(report).values()) == {("moved", "renamed")}
+    found = {task_id: str(receipt_head(data, task_id)["folder"]) for task_id in (1, 2)}
+    assert found == {1: FIRST.capitalize(), 2: SECOND.capitalize()}
+    assert set(actions(await mirrored(serve, data)).values()) == {("kept", "unchanged")}
+    assert (await ac.verify(data)).problems == ()
+    serve.server.world.change_task(1, name="Street-00001")
+    serve.server.edit_task(1)
+    assert actions(await mirrored(serve, data))[1] == ("fetched", "changed")
+    assert actions(await mirrored(serve, data))[1] == ("kept", "unchanged")
+    assert (await ac.verify(data)).problems == ()
+    (data / "Other").mkdir()
+    (problem,) = (await ac.verify(data)).problems
+    assert (problem.kind, problem.path) == ("foreign", "Other/")
+    assert (kept(data), staged(data)) == ({}, [])
+
+
 async def test_a_prefix_in_another_case_moves_the_folders_where_the_disk_ignores_case(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
