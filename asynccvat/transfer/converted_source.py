@@ -46,6 +46,7 @@ class Conversions:
         on_difference: Receives the first difference between a conversion and an export, before the
             audited task is committed.
         exported: Why tasks were exported that could not be converted exactly, by task.
+        converted: The tasks whose files were made by the conversion alone.
         audited: The tasks whose conversion was the same as their export.
         changing: The tasks that changed on the server while they were audited.
         difference: Where a conversion differed, None if none did.
@@ -57,6 +58,7 @@ class Conversions:
     bandwidth: Bandwidth | None
     on_difference: Callable[[str], Awaitable[None]]
     exported: dict[int, str] = field(default_factory=dict)
+    converted: set[int] = field(default_factory=set)
     audited: set[int] = field(default_factory=set)
     changing: set[int] = field(default_factory=set)
     difference: str | None = None
@@ -212,6 +214,7 @@ class ConvertedReading:
             assert converted is not None, "what is not converted is exported"
             read = await in_thread(write_files, staging, converted.content)
             assert read is not None, "no file is reused"
+            self._source.conversions.converted.add(self._order.task.id)
             self.release_slot()
             return replace(read, transferred=self._size(), annotations=converted.annotations), None
         read, media = await self._export.fill(destination, staging)

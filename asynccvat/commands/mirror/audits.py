@@ -167,11 +167,11 @@ class Audits:
                 f"{conversions.rule!r}: {conversions.difference}. Tasks are exported until a newer "
                 "asynccvat or CVAT is there."
             )
-        elif conversions.changing and not conversions.audited:
-            self._warn(
-                f"no conversion was audited: {_tasks(conversions.changing)} changed on the server "
-                "during the audit. The next run audits others."
-            )
+        elif not conversions.audited and (conversions.changing or conversions.converted):
+            why = "no export of a converted task could be compared with it"
+            if conversions.changing:
+                why = f"{_tasks(conversions.changing)} changed on the server during the audit"
+            self._warn(f"no conversion was audited: {why}. The next run audits others.")
 
 
 def _tasks(task_ids: Mapping[int, object] | set[int]) -> str:

@@ -36,23 +36,27 @@ class AuditSample:
         ids = [task_id for task_id, _ in sorted(tasks, key=_lot)]
         audits = -(-len(ids) // _ONE_IN)
         drawn = -(-audits // _DRAWN_OF)
-        self._drawn = set(ids[:drawn])
+        self._chosen = set(ids[:drawn])
         self._left = audits - drawn
         self._seen: set[str] = set()
 
     def takes(self, task_id: int, kinds: frozenset[str]) -> bool:
-        """Whether a task is audited, which has these kinds of content."""
-        if task_id not in self._drawn:
+        """Whether a task is audited, which has these kinds of content.
+
+        A task that was chosen stays so: its export may fail, and the task is then tried again.
+        """
+        if task_id not in self._chosen:
             if not self._left or kinds <= self._seen:
                 return False
             self._left -= 1
+            self._chosen.add(task_id)
         self._seen |= kinds
         return True
 
     def pass_over(self, task_id: int) -> None:
         """Note that a task cannot be converted. Another one is audited instead."""
-        if task_id in self._drawn:
-            self._drawn.remove(task_id)
+        if task_id in self._chosen:
+            self._chosen.remove(task_id)
             self._left += 1
 
 

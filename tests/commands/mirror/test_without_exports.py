@@ -325,6 +325,34 @@ async def test_a_task_that_changes_during_its_audit_is_no_difference(
     assert warning.startswith("no conversion was audited: task ")
 
 
+async def test_an_audit_whose_export_fails_once_is_made_all_the_same(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = cvat_xml_writer._xml_points
+    monkeypatch.setattr(
+        cvat_xml_writer, "_xml_points", lambda shape: known(shape).replace('cx="', 'cx="0')
+    )
+    async with serving(41, boxes_per_frame=1, version="2.64.0") as serve:
+        label = serve.server.tasks[1].labels[0].id
+        ellipse = {"label_id": label, "type": "ellipse", "frame": 0, "points": [50, 60, 80, 40]}
+        await serve.annotate(1, shapes=[ellipse])
+        serve.server.faults.add(Fault(export="kill", task_id=1, times=1))
+        # One at a time: the ellipse, which no other task has, is read first, and audited.
+        report = await mirror(serve, data, replace(WITHOUT, concurrency=1))
+        assert report.ok
+        assert b'cx="0' in (data / "task1" / "annotations.xml").read_bytes()
+        assert set(rules_of(serve, data).values()) == {None}
+        assert "a conversion differs from the export of the server" in report.warnings[0]
+
+
+async def test_a_run_whose_audits_all_fail_says_so(serve: Serving, data: Path) -> None:
+    serve.server.faults.add(Fault(export="fail", message="no", times=None))
+    report = await mirror(serve, data)
+    assert len(report.failures) == 1
+    (warning,) = report.warnings
+    assert warning.startswith("no conversion was audited: no export of a converted task could be ")
+
+
 async def test_a_damaged_note_stops_the_run(serve: Serving, data: Path) -> None:
     await mirror(serve, data)
     note(data).write_text("{")

@@ -37,6 +37,23 @@ def test_a_kind_that_is_new_to_the_run_is_audited_once() -> None:
     assert not sample.takes(others[1], MASKS)
 
 
+def test_a_chosen_task_is_audited_when_it_is_tried_again() -> None:
+    sample = AuditSample([(task_id, "2026") for task_id in range(1, 42)])
+    first = next(one for one in range(1, 42) if sample.takes(one, MASKS))
+    chosen = {one for one in range(1, 42) if sample.takes(one, MASKS | {str(one)})}
+    assert first in chosen
+    assert all(sample.takes(one, BOXES) for one in chosen)
+
+
+def test_others_are_audited_where_chosen_ones_cannot_be_converted_any_more() -> None:
+    sample = AuditSample([(task_id, "2026") for task_id in range(1, 42)])
+    chosen = [one for one in range(1, 42) if sample.takes(one, frozenset({str(one)}))]
+    assert len(chosen) == 2
+    for one in chosen:
+        sample.pass_over(one)
+    assert [sample.takes(one, frozenset({str(one)})) for one in (50, 51, 52)] == [True, True, False]
+
+
 def test_each_change_draws_another_lot() -> None:
     ids = range(1, 200)
     one, other = (AuditSample([(one, date) for one in ids]) for date in ("2026", "2027"))
