@@ -21,7 +21,7 @@ from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.settling import Settled
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.texts import first_few
-from asynccvat.errors import AsyncCvatError
+from asynccvat.errors import AsyncCvatError, StoreError
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.converted_source import Conversions
 from asynccvat.transfer.orders import FetchOrder
@@ -57,6 +57,7 @@ class Audits:
         self._settled = settled
         self._warn = warn
         self._distrusted = DistrustedRules()
+        self._is_noted = True
         self._conversions: Conversions | None = None
 
     async def begin(self, plan_: Plan, bandwidth: Bandwidth | None) -> Conversions | None:
@@ -108,16 +109,34 @@ class Audits:
 
     async def _note(self, where: str) -> None:
         assert self._conversions is not None, "only a conversion differs"
-        rules = self._distrusted.with_difference(self._conversions.rule, where)
-        await self._store.distrusted.write(rules)
-        self._distrusted = rules
+        self._distrusted = self._distrusted.with_difference(self._conversions.rule, where)
+        self._is_noted = False
+        await self._store.distrusted.write(self._distrusted)
+        self._is_noted = True
 
-    async def end(self, plan_: Plan, fetch: FetchAgain) -> AsyncCvatError | None:
+    async def _note_again(self) -> StoreError | None:
+        """Note a difference whose note could not be written. Returns the error if it still cannot.
+
+        Perhaps the disk was full, and has room now that the run is over.
+        """
+        if not self._is_noted:
+            try:
+                await self._store.distrusted.write(self._distrusted)
+            except StoreError as error:
+                return error
+            self._is_noted = True
+        return None
+
+    async def end(
+        self, plan_: Plan, fetch: FetchAgain, stopped_by: AsyncCvatError | None
+    ) -> AsyncCvatError | None:
         """Tell what the audits found, and export again what must not stay as it was converted.
 
         Args:
             plan_: The plan that was carried out.
             fetch: Exports tasks.
+            stopped_by: The error that stopped the run, so that nothing more is exported. None if
+                none did.
 
         Returns:
             The error that stopped it, None if none did.
@@ -125,11 +144,12 @@ class Audits:
         Raises:
             AsyncCvatError: The tasks cannot be listed, or the disk refuses something.
         """
-        conversions = self._conversions
-        if conversions is not None:
-            self._tell(conversions)
-        if not self._distrusted.pending:
-            return None
+        unnoted = await self._note_again()
+        if self._conversions is not None:
+            self._tell(self._conversions, unnoted)
+        stopped_by = stopped_by or unnoted
+        if stopped_by is not None or not self._distrusted.pending:
+            return stopped_by
         return await self._export_again(plan_, fetch)
 
     async def _export_again(self, plan_: Plan, fetch: FetchAgain) -> AsyncCvatError | None:
@@ -152,8 +172,13 @@ class Audits:
         heads = await self._store.receipts()
         return {task_id: head for task_id, head in heads.items() if head.rule is not None}
 
-    def _tell(self, conversions: Conversions) -> None:
-        """Warn of tasks that were exported, and of audits that found something or nothing."""
+    def _tell(self, conversions: Conversions, unnoted: StoreError | None) -> None:
+        """Warn of tasks that were exported, and of audits that found something or nothing.
+
+        Args:
+            conversions: What came of the run's conversions.
+            unnoted: Why the difference could not be noted, so that the next run does not know it.
+        """
         if conversions.exported:
             exported = conversions.exported
             by_reason: dict[str, list[int]] = {}
@@ -162,10 +187,15 @@ class Audits:
             why = "; ".join(f"{reason} ({first_few(ids)})" for reason, ids in by_reason.items())
             self._warn(f"{_tasks(exported)} exported, as no exact conversion is known: {why}")
         if conversions.difference is not None:
+            then = "Tasks are exported until a newer asynccvat or CVAT is there."
+            if unnoted is not None:
+                then = (
+                    f"This could not be noted ({str(unnoted).rstrip('.')}), so later runs do not "
+                    "know it, and what was converted stays. Run again with --force --with-exports."
+                )
             self._warn(
-                f"a conversion differs from the export of the server, by the rule "
-                f"{conversions.rule!r}: {conversions.difference}. Tasks are exported until a newer "
-                "asynccvat or CVAT is there."
+                "a conversion differs from the export of the server, by the rule "
+                f"{conversions.rule!r}: {conversions.difference}. {then}"
             )
         elif not conversions.audited and (conversions.changing or conversions.converted):
             why = "no export of a converted task could be compared with it"

@@ -215,7 +215,7 @@ class MirrorRun:
             await exporter.fetch_all(again)
             return exporter.stopped_by
 
-        stopped_by = dispatcher.stopped_by or await audits.end(plan_, fetch_again)
+        stopped_by = await audits.end(plan_, fetch_again, dispatcher.stopped_by)
         await _note_failures(
             store, failed_before, frozenset(fetched), report, stopped_by=stopped_by
         )

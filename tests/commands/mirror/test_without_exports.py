@@ -22,9 +22,12 @@ from engine_serving import (
 
 import asynccvat as ac
 from asynccvat.core.convert.comparable import comparable_xml
+from asynccvat.core.records.distrusted_rules import DistrustedRules
+from asynccvat.errors import DiskFullError
 from asynccvat.events import ExportRequested
 from asynccvat.simulator import Fault
 from asynccvat.simulator.formats import cvat_xml_writer
+from asynccvat.store.distrusted_rules import DistrustedNotes
 from asynccvat.transfer import converted_source
 
 pytestmark = pytest.mark.anyio
@@ -248,6 +251,62 @@ async def test_a_rule_with_a_difference_is_not_used_again(serve: Serving, data: 
         (warning,) = report.warnings
         assert warning.startswith("nothing is converted with the rule 'asynccvat 0.1.0 for CVAT")
     assert json.loads(note(data).read_bytes())["pending"] is False
+
+
+def refuse_notes(monkeypatch: pytest.MonkeyPatch, error: ac.StoreError, times: int) -> None:
+    """Let the note of distrusted rules fail to be written that many times."""
+    write = DistrustedNotes.write
+    failures = [error] * times
+
+    async def refused(notes: DistrustedNotes, rules: DistrustedRules) -> None:
+        if failures:
+            raise failures.pop()
+        await write(notes, rules)
+
+    monkeypatch.setattr(DistrustedNotes, "write", refused)
+
+
+@pytest.mark.usefixtures("newer_cvat")
+async def test_a_difference_that_could_not_be_noted_at_first_is_noted_at_the_end(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_notes(monkeypatch, ac.StoreError("cannot write it: EIO"), 1)
+    report = await mirror(serve, data)
+    assert len(report.failures) == 1
+    assert "Tasks are exported until a newer asynccvat or CVAT is there." in report.warnings[0]
+    assert json.loads(note(data).read_bytes())["found"]
+    assert (await mirror(serve, data)).ok
+    assert set(rules_of(serve, data).values()) == {None}
+
+
+@pytest.mark.usefixtures("newer_cvat")
+@pytest.mark.parametrize("kind", [ac.StoreError, DiskFullError])
+async def test_a_difference_that_cannot_be_noted_ends_the_run_which_says_so(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch, kind: type[ac.StoreError]
+) -> None:
+    refuse_notes(monkeypatch, kind("cannot write it: no."), 2)
+    report = await mirror(serve, data)
+    assert isinstance(report.stopped_by, kind)
+    (warning,) = [one for one in report.warnings if one.startswith("a conversion differs")]
+    assert warning.endswith(
+        "This could not be noted (cannot write it: no), so later runs do not know it, and what was "
+        "converted stays. Run again with --force --with-exports."
+    )
+    assert "Tasks are exported" not in warning
+    assert not note(data).exists()
+
+
+@pytest.mark.usefixtures("newer_cvat")
+async def test_a_run_that_a_full_disk_stops_notes_its_difference(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_notes(monkeypatch, DiskFullError("no room"), 1)
+    report = await mirror(serve, data)
+    assert not report.ok
+    assert report.warnings[0].startswith("a conversion differs from the export of the server")
+    assert json.loads(note(data).read_bytes())["pending"] is True
+    assert (await mirror(serve, data)).ok
+    assert set(rules_of(serve, data).values()) == {None}
 
 
 async def test_a_run_continues_what_a_killed_one_left_to_export_again(
