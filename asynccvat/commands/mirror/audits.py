@@ -7,24 +7,28 @@ that is killed in between leaves the rest to the next one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from asynccvat.aio.task_groups import run_limited
 from asynccvat.archives.bandwidth import Bandwidth
 from asynccvat.client import CvatClient, internals
 from asynccvat.commands.mirror.jobs import with_jobs
 from asynccvat.core.convert.audits import conversion_rule
 from asynccvat.core.models import Task
-from asynccvat.core.plans.mirror import Fetch, Plan, Reason
+from asynccvat.core.plans.mirror import Fetch, Plan, Reason, Remove
 from asynccvat.core.records.distrusted_rules import DistrustedRules
 from asynccvat.core.records.receipts import ReceiptHead
 from asynccvat.core.records.settling import Settled
 from asynccvat.core.selections.selection import Selection
 from asynccvat.core.texts import first_few
-from asynccvat.errors import AsyncCvatError, StoreError
+from asynccvat.errors import AsyncCvatError, NotFoundError, StoreError
 from asynccvat.store import MirrorStore
 from asynccvat.transfer.converted_source import Conversions
 from asynccvat.transfer.orders import FetchOrder
+
+_ASKED_AT_ONCE = 4
 
 FetchAgain = Callable[[Sequence[FetchOrder]], Awaitable[AsyncCvatError | None]]
 """Exports tasks. Returns the error that stopped it, if any did."""
@@ -159,14 +163,48 @@ class Audits:
         if rest := sorted(wrong.keys() - tasks.keys()):
             listing = await self._client.tasks(Selection(task_ids=tuple(rest)))
             tasks |= {task.id: task for task in listing.tasks}
+        gone = await self._ask_for(sorted(wrong.keys() - tasks.keys()), tasks)
         if tasks:
             self._warn(f"{_tasks(tasks)} converted before, and had to be exported again.")
             if (stopped_by := await fetch(_orders(tasks, wrong))) is not None:
                 return stopped_by
-            if tasks.keys() & (await self._converted()).keys():
-                return None  # the next run tries again what failed
+        if left := (await self._converted()).keys() - gone:
+            self._warn(
+                f"{_tasks(left)} converted before, and could not be exported again yet. Nothing is "
+                "converted until then. Run again."
+            )
+            return None
+        removed = plan_.of(Remove) if plan_.guard is None else ()
+        if stay := gone.difference([removal.task_id for removal in removed]):
+            self._warn(
+                f"{_tasks(stay)} converted before, perhaps wrongly, and deleted on the server "
+                "since. What is here stays as it is. To remove it, use --prune."
+            )
         await self._store.distrusted.write(self._distrusted.settled())
         return None
+
+    async def _ask_for(self, task_ids: Sequence[int], found: dict[int, Task]) -> set[int]:
+        """Ask for tasks that no list has, each alone, as lists leave out what cannot be read.
+
+        Args:
+            task_ids: The tasks.
+            found: Receives those that are there.
+
+        Returns:
+            Those that are gone. Only a 404 says so.
+        """
+        gone: set[int] = set()
+
+        async def ask(task_id: int) -> None:
+            try:
+                found[task_id] = await self._client.task(task_id)
+            except NotFoundError:
+                gone.add(task_id)
+            except AsyncCvatError:
+                pass  # the next run asks again
+
+        await run_limited(_ASKED_AT_ONCE, [partial(ask, task_id) for task_id in task_ids])
+        return gone
 
     async def _converted(self) -> dict[int, ReceiptHead]:
         heads = await self._store.receipts()
@@ -204,7 +242,7 @@ class Audits:
             self._warn(f"no conversion was audited: {why}. The next run audits others.")
 
 
-def _tasks(task_ids: Mapping[int, object] | set[int]) -> str:
+def _tasks(task_ids: Iterable[int]) -> str:
     """Return how many tasks there are, which, and the verb."""
     ids = sorted(task_ids)
     if len(ids) == 1:

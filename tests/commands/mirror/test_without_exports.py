@@ -22,6 +22,7 @@ from engine_serving import (
 
 import asynccvat as ac
 from asynccvat.core.convert.comparable import comparable_xml
+from asynccvat.core.models import TaskListing
 from asynccvat.core.records.distrusted_rules import DistrustedRules
 from asynccvat.errors import DiskFullError
 from asynccvat.events import ExportRequested
@@ -359,16 +360,72 @@ async def test_what_fails_to_be_exported_again_is_left_to_the_next_run(
     assert json.loads(note(data).read_bytes())["pending"] is False
 
 
-async def test_a_task_that_is_gone_is_not_exported_again(serve: Serving, data: Path) -> None:
+@pytest.mark.parametrize("prune", [False, True])
+async def test_a_task_that_is_gone_is_not_exported_again(
+    serve: Serving, data: Path, *, prune: bool
+) -> None:
     await mirror(serve, data)
     rules = rules_of(serve, data)
     found = {rule: "task 1, a.xml: line 2" for rule in rules.values() if rule is not None}
     note(data).write_text(json.dumps({"version": 1, "found": found, "pending": True}))
     gone = min(one for one, rule in rules.items() if rule is not None)
     serve.server.delete_task(gone)
-    report = await mirror(serve, data)
+    report = await mirror(serve, data, replace(WITHOUT, prune=prune))
     assert report.ok
-    assert (data / f"task{gone}").exists()
+    assert (data / f"task{gone}").exists() is not prune
+    told = f"task {gone} was converted before, perhaps wrongly, and deleted on the server since."
+    assert report.warnings[-1].startswith(told) is not prune
+    assert json.loads(note(data).read_bytes())["pending"] is False
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, hidden: int, *, complete: bool) -> None:
+    """Let no list of tasks have this one."""
+    known = ac.CvatClient.tasks
+
+    async def tasks(client: ac.CvatClient, *args: Any, **more: Any) -> TaskListing:
+        listing = await known(client, *args, **more)
+        rest = tuple(task for task in listing.tasks if task.id != hidden)
+        return replace(listing, tasks=rest, complete=complete)
+
+    monkeypatch.setattr(ac.CvatClient, "tasks", tasks)
+
+
+@pytest.mark.parametrize("complete", [True, False])
+async def test_a_task_that_no_list_has_is_exported_again_all_the_same(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch, *, complete: bool
+) -> None:
+    await mirror(serve, data)
+    converted = [task_id for task_id, rule in rules_of(serve, data).items() if rule is not None]
+    play_newer_cvat(monkeypatch)
+    serve.server.edit_task(converted[1])
+    hide(monkeypatch, converted[0], complete=complete)
+    report = await mirror(serve, data)
+    assert actions(report)[converted[0]] == ("fetched", "audit")
+    assert set(rules_of(serve, data).values()) == {None}
+    assert json.loads(note(data).read_bytes())["pending"] is False
+
+
+async def test_a_task_that_cannot_be_asked_for_is_exported_again_by_a_later_run(
+    serve: Serving, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mirror(serve, data)
+    converted = [task_id for task_id, rule in rules_of(serve, data).items() if rule is not None]
+    play_newer_cvat(monkeypatch)
+    serve.server.edit_task(converted[1])
+    with monkeypatch.context() as at_first:
+        hide(at_first, converted[0], complete=True)
+        serve.server.faults.add(Fault(path=f"/api/tasks/{converted[0]}$", status=403, times=None))
+        report = await mirror(serve, data)
+    assert report.warnings[-1] == (
+        f"task {converted[0]} was converted before, and could not be exported again yet. Nothing "
+        "is converted until then. Run again."
+    )
+    assert json.loads(note(data).read_bytes())["pending"] is True
+    serve.server.faults.clear()
+    report = await mirror(serve, data)
+    assert actions(report)[converted[0]] == ("fetched", "audit")
+    assert set(rules_of(serve, data).values()) == {None}
+    assert json.loads(note(data).read_bytes())["pending"] is False
 
 
 async def test_a_task_that_changes_during_its_audit_is_no_difference(
