@@ -103,7 +103,8 @@ class Dispatcher:
             refresh: Whether unchanged images are reused without exporting them again.
             contents: Tells what an export depends on, for the receipts. None leaves that out.
             earlier_result: Finds results of which a part is on disk, and which are read first.
-            jobs: For tasks as JSON: the text of `jobs.json` for each that has jobs.
+            jobs: For tasks as JSON: the text of `jobs.json` for each that has jobs. None if their
+                list may lack some.
             conversions: Converts tasks from the server's JSON, except some. None exports all.
         """
         self.stopped_by: AsyncCvatError | None = None
@@ -141,7 +142,7 @@ class Dispatcher:
             self._source = JsonSource(
                 client,
                 spec,
-                jobs or {},
+                jobs,
                 self._slots,
                 bandwidth=None if limit is None else Bandwidth(limit, Timing()),
                 transfers=anyio.CapacityLimiter(options.transfers),

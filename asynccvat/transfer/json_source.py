@@ -25,6 +25,7 @@ from asynccvat.core.annotations.counts import read_task_annotations
 from asynccvat.core.decoding import UNREADABLE
 from asynccvat.core.plans.mirror import Reason
 from asynccvat.core.records.receipts import MemberRecord
+from asynccvat.core.selections.selection import JobSelection
 from asynccvat.core.specs import ExportSpec
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import ProtocolError
@@ -52,7 +53,7 @@ class JsonSource:
         self,
         client: CvatClient,
         spec: ExportSpec,
-        jobs: Mapping[int, bytes],
+        jobs: Mapping[int, bytes] | None,
         slots: RequestSlots,
         *,
         bandwidth: Bandwidth | None,
@@ -64,7 +65,8 @@ class JsonSource:
         Args:
             client: The server.
             spec: Whether the names and sizes of frames are read, too.
-            jobs: The text of `jobs.json` for each task that has jobs.
+            jobs: The text of `jobs.json` for each task that has jobs. None if their list may lack
+                some. The jobs of each task then cost a call.
             slots: Slots for tasks that are being read.
             bandwidth: Limits the bytes of the answers; None for no limit.
             transfers: Limits the chunks of media that are fetched at once.
@@ -87,13 +89,31 @@ class JsonSource:
     @contextmanager
     def reading(self, order: FetchOrder) -> Iterator[JsonReading]:
         """Begin with a task. The caller holds a slot, which is given back."""
-        reading = JsonReading(
-            self, order, self._jobs.get(order.task.id, json_files.NO_JOBS), self._slots.release
-        )
+        reading = JsonReading(self, order, self._slots.release)
         try:
             yield reading
         finally:
             reading.release_slot()
+
+    async def jobs_of(self, task_id: int) -> bytes:
+        """Return the text of a task's `jobs.json`.
+
+        Raises:
+            ProtocolError: The list of its jobs kept changing while it was read.
+            AsyncCvatError: The server cannot be asked.
+        """
+        if self._jobs is not None:
+            return self._jobs.get(task_id, json_files.NO_JOBS)
+        found = await self.calls.jobs(JobSelection(task_ids=[task_id]))
+        if not found.complete:
+            raise ProtocolError(
+                f"cannot read the jobs of task {task_id}: their list kept changing while it was "
+                "read, or jobs in it cannot be read. What is here stays. Run again.",
+                task_id=task_id,
+                step="list",
+            )
+        own = [job for job in found.items if job.get("task_id") == task_id]
+        return json_files.jobs_files(own).get(task_id, json_files.NO_JOBS)
 
 
 class JsonReading:
@@ -101,28 +121,25 @@ class JsonReading:
 
     Attributes:
         spec: What the folder will hold.
-        jobs: Digest of the task's jobs.
+        jobs: Digest of the task's jobs, once they are read.
         rule: None: the files are the server's own.
     """
 
     rule = None
 
-    def __init__(
-        self, source: JsonSource, order: FetchOrder, jobs: bytes, release: Callable[[], None]
-    ) -> None:
+    def __init__(self, source: JsonSource, order: FetchOrder, release: Callable[[], None]) -> None:
         """Begin with a task that holds a slot.
 
         Args:
             source: The source.
             order: The task.
-            jobs: The text of its `jobs.json`.
             release: Gives the slot back.
         """
         self.spec = source.spec
-        self.jobs = json_files.jobs_digest(jobs)
+        self.jobs: str | None = None
         self._source = source
         self._order = order
-        self._jobs_file = jobs
+        self._jobs_file = json_files.NO_JOBS
         self._release: Callable[[], None] | None = release
         self._files: dict[str, bytes] = {}
         self._annotations: int | None = None
@@ -137,7 +154,10 @@ class JsonReading:
 
     async def prepare(self) -> None:
         """Read what lists say of the task, and all of it unless only its jobs changed."""
-        fields = await self._source.fields.take(self._order.task.id)
+        task_id = self._order.task.id
+        fields = await self._source.fields.take(task_id)
+        self._jobs_file = await self._source.jobs_of(task_id)
+        self.jobs = json_files.jobs_digest(self._jobs_file)
         self._is_video = fields.get("data_original_chunk_type") == "video"
         self._files = {
             json_files.TASK: json_files.json_text(fields),
@@ -147,7 +167,7 @@ class JsonReading:
             await self._read_all()
         # Until here the run waits for the server's answers, not for the network. Without a size,
         # the rate of finished tasks predicts the time left: the bytes of answers tell nothing.
-        self._source.emit(TransferStarted(self._order.task.id, None, 0))
+        self._source.emit(TransferStarted(task_id, None, 0))
         self._tell_progress()
 
     async def fill(

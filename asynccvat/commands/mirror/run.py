@@ -204,7 +204,8 @@ class MirrorRun:
             and not options.keep_archive
             # Only of a task does the server tell whether its images changed.
             and self._target is TargetKind.TASK,
-            jobs=plan_.listing.jobs,
+            # A list that changed while it was read may lack jobs.
+            jobs=plan_.listing.jobs if plan_.listing.complete else None,
             conversions=conversions,
         )
         await dispatcher.fetch_all(orders)

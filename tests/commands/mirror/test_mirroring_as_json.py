@@ -441,7 +441,7 @@ async def test_a_server_that_asks_to_wait_is_asked_again(data: Path, path: str) 
         assert (await mirror(serve, data, JSON)).count(ac.Action.FETCHED) == 2
 
 
-async def test_jobs_that_a_broken_list_left_out_come_with_the_next_run(data: Path) -> None:
+async def test_jobs_that_a_broken_list_left_out_are_asked_for_task_by_task(data: Path) -> None:
     async with serving(2) as serve:
         truth = serve.server.add_job(2, "ground_truth", [1])
         short = Fault(path="/api/jobs", status=200, body='{"count":9,"results":[]}', times=3)
@@ -449,11 +449,13 @@ async def test_jobs_that_a_broken_list_left_out_come_with_the_next_run(data: Pat
         first = await mirror(serve, data, JSON)
         assert not first.ok
         assert first.count(ac.Action.FETCHED) == 2
-        assert read(data, "task2/jobs.json") == []
-        again = await mirror(serve, data)
-        assert actions(again) == {1: ("fetched", "jobs"), 2: ("fetched", "jobs")}
+        lists = [call for call in serve.calls("/api/jobs") if "/annotations" not in call.path]
+        assert len(lists) == 3 + 2
+        assert len(read(data, "task1/jobs.json")) == 1
         assert len(read(data, "task2/jobs.json")) == 2
         assert (data / f"task2/annotations-job{truth.id}.json").is_file()
+        again = await mirror(serve, data)
+        assert set(actions(again).values()) == {("kept", "unchanged")}
 
 
 async def test_a_task_that_vanishes_meanwhile_fails_alone(data: Path) -> None:
@@ -485,3 +487,29 @@ async def test_a_failed_list_of_tasks_is_read_again(data: Path) -> None:
     async with serving(3) as serve:
         serve.server.faults.add(Fault(path=r"/api/tasks\?.*filter", status=500, times=1))
         assert (await mirror(serve, data, JSON)).count(ac.Action.FETCHED) == 3
+
+
+# Incomplete lists
+
+ONE_OF_SIX = '{"count": 6, "next": null, "previous": null, "results": [{"id": 1, "task_id": 2}]}'
+
+
+async def test_a_task_whose_jobs_are_not_known_fails_and_its_folder_stays(
+    serve: Serving, data: Path
+) -> None:
+    truth = serve.server.add_job(1, "ground_truth", [1])
+    await mirror(serve, data)
+    before = files(data)
+    assert f"task1/annotations-job{truth.id}.json" in before
+    serve.server.edit_task(1)
+    jobs = Fault(path=r"^/api/jobs(\?|$)", status=200, body=ONE_OF_SIX, times=None)
+    serve.server.faults.add(jobs)
+    report = await mirror(serve, data)
+    assert [one.task_id for one in report.failures] == [1]
+    assert str(error(report, 1)).startswith(
+        "cannot read the jobs of task 1: their list kept changing while it was read, "
+    )
+    assert files(data) == before
+    serve.server.faults.clear()
+    assert actions(await mirror(serve, data))[1] == ("fetched", "changed")
+    assert f"task1/annotations-job{truth.id}.json" in files(data)
