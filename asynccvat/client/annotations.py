@@ -50,6 +50,7 @@ async def replace_annotations(
         ResponseError: The server refuses them. Nothing was replaced.
         TransportError: They may have been replaced or not.
         ImportUncertainError: They were replaced in part.
+        HeldBackError: The first call had to wait. Nothing was replaced.
     """
     queue, done = [content], 0
     while queue:
@@ -60,7 +61,7 @@ async def replace_annotations(
             queue[:0] = parts
             continue
         try:
-            await http.call(_replacing(task_id, piece, first=not done and not append))
+            await http.call(_replacing(task_id, piece, done=done, append=append))
         except ResponseError as error:
             if error.status == TOO_LARGE and limit.note_refused(len(piece)):
                 queue.insert(0, piece)
@@ -73,22 +74,24 @@ async def replace_annotations(
         done += 1
 
 
-def _replacing(task_id: int, piece: bytes, *, first: bool) -> Call:
-    """Return the call that replaces annotations by a piece, or adds one."""
+def _replacing(task_id: int, piece: bytes, *, done: int, append: bool) -> Call:
+    """Return the call that replaces annotations by the first piece, or adds one."""
+    adds = append or done > 0
 
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(piece), _PIECE):
             yield piece[start : start + _PIECE]
 
     return Call(
-        method="PUT" if first else "PATCH",
+        method="PATCH" if adds else "PUT",
         path=f"/api/tasks/{whole('task_id', task_id)}/annotations",
         step="upload",
         task_id=task_id,
-        params={} if first else {"action": "create"},
+        params={"action": "create"} if adds else {},
         headers={"Content-Type": "application/json"},
         body=StreamedBody(len(piece), pieces),
         retry=False,
+        at_once=not done,
     )
 
 

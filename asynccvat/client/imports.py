@@ -31,7 +31,7 @@ from asynccvat.errors import (
     ServerError,
     TransportError,
 )
-from asynccvat.http import Call, FormFile, HttpSession, Response
+from asynccvat.http import Call, FormFile, HeldBackError, HttpSession, Response
 
 _REQUEST_ID = msgspec.json.Decoder(RequestId)
 # How often the server's requests are read after a lost answer. Our call may still be on its way.
@@ -146,13 +146,16 @@ class AnnotationUpload:
             ImportUncertainError: The import may have happened or not.
             AsyncCvatError: The server refuses it, or cannot be reached. Nothing is imported.
         """
-        attempt = 0
+        attempt, is_prepared = 0, True
         while True:
-            if attempt:
+            if not is_prepared:
                 await self.prepare()
+            is_prepared = False
             before = self._http.server_date
             try:
                 answer = await self._http.call(await self._import_call())
+            except HeldBackError:
+                continue  # the task may have changed meanwhile
             except (ConnectError, RateLimitError) as error:
                 # The server did not receive the request.
                 await self._http.retry_or_raise(error, attempt)
@@ -211,6 +214,7 @@ class AnnotationUpload:
             body=body,
             expect=(202, 409),
             retry=False,
+            at_once=True,
         )
 
     async def _accepted(self, answer: Response) -> RequestAccepted:

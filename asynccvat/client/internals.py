@@ -322,6 +322,7 @@ class ClientInternals:
             ResponseError: The server refuses them. Nothing was replaced.
             TransportError: They may have been replaced or not.
             ImportUncertainError: They were replaced in part.
+            HeldBackError: The first call had to wait. Nothing was replaced.
         """
         await replace_annotations(self._http, task_id, content, self._body_limit, append=append)
 
@@ -376,7 +377,8 @@ class ClientInternals:
             importer: The importer's exact name.
             mode: `replace` or `append`; see `check_mode`.
             on_progress: Receives the bytes of each piece that was sent.
-            prepare: Awaited right before each request of the import.
+            prepare: Awaited right before each request of the import. The caller awaits it before
+                the first one.
         """
         from asynccvat.client.imports import (  # noqa: PLC0415 - lists begin without
             AnnotationUpload,

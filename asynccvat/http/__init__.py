@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from asynccvat.http.authorization import Credentials
 from asynccvat.http.body_receiver import BodyReceiver
-from asynccvat.http.calls import Call, FormFile, HttpOptions, Response, StreamedBody
+from asynccvat.http.calls import (
+    Call,
+    FormFile,
+    HeldBackError,
+    HttpOptions,
+    Response,
+    StreamedBody,
+)
 from asynccvat.http.listeners import CallListener, giving_way, impatient, listening
 from asynccvat.http.result_stream import ResultStream
 from asynccvat.http.retry_budget import SharedBudget
@@ -19,6 +26,7 @@ __all__ = [
     "CallListener",
     "Credentials",
     "FormFile",
+    "HeldBackError",
     "HttpOptions",
     "HttpSession",
     "Response",

@@ -149,6 +149,10 @@ class StreamedBody:
     pieces: Callable[[], AsyncIterator[bytes]] = field(repr=False)
 
 
+class HeldBackError(Exception):
+    """A call with `at_once` had to wait, and was not sent. Callers check again, and repeat it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request to the server, and the step that it belongs to.
@@ -165,6 +169,8 @@ class Call:
         anonymous: Send no credentials.
         retry: Retry after temporary failures. Only for calls that may safely be repeated.
         during_outage: Send it even while the server is known not to answer.
+        at_once: Do not send it after a pause or an outage. When that is over, `HeldBackError` is
+            raised. For calls that rely on what the caller has just read.
         task_id: The task that the call is about, or the target of another kind.
         target: What `task_id` is the id of.
         purpose: What the call is for, as it follows "cannot"; "" if the step tells it.
@@ -182,6 +188,7 @@ class Call:
     anonymous: bool = False
     retry: bool = True
     during_outage: bool = False
+    at_once: bool = False
     task_id: int | None = None
     target: TargetKind = TargetKind.TASK
     purpose: str = ""

@@ -90,15 +90,20 @@ class OutageGate:
         if self._failing_since is None:
             self._failing_since = self._timing.clock()
 
-    async def wait(self) -> None:
+    async def wait(self) -> bool:
         """Wait while the server does not answer.
+
+        Returns:
+            Whether it did not.
 
         Raises:
             OutageError: It did not come back in time.
         """
         listener = current_listener()
-        if self._outage is not None and listener.patience is not None:
-            await self._until_over(self._outage, listener, listener.patience)
+        if self._outage is None or listener.patience is None:
+            return False
+        await self._until_over(self._outage, listener, listener.patience)
+        return True
 
     async def outwait(self) -> bool:
         """Ask whether the server answers at all, and wait until it does.

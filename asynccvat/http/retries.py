@@ -108,11 +108,23 @@ class Retries:
         """Hold all calls back for the seconds that the server asked for, within the policy."""
         self._close_gate(self._policy.pause(retry_after))
 
-    async def wait_for_pause(self) -> None:
-        """Wait until the server's pause is over."""
+    async def wait_until_free(self, *, during_outage: bool = False) -> bool:
+        """Wait until the server's pause is over, and its outage.
+
+        Args:
+            during_outage: Wait for the pause alone.
+
+        Returns:
+            Whether there was anything to wait for.
+
+        Raises:
+            OutageError: The server did not come back in time.
+        """
         if remaining := self._gate.remaining:
             self._tell_pause(remaining)
         await self._gate.wait()
+        was_away = not during_outage and await self.outages.wait()
+        return remaining > 0 or was_away
 
     def _close_gate(self, seconds: float) -> None:
         if self._gate.close_for(seconds):

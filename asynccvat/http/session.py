@@ -42,7 +42,7 @@ from asynccvat.errors import (
     TransportError,
 )
 from asynccvat.http.authorization import Authorization, Credentials
-from asynccvat.http.calls import Call, HttpOptions, Response, described_type
+from asynccvat.http.calls import Call, HeldBackError, HttpOptions, Response, described_type
 from asynccvat.http.connection import Connection
 from asynccvat.http.exchange import Exchange
 from asynccvat.http.listeners import current_listener
@@ -153,6 +153,7 @@ class HttpSession:
             self._options.headers,
         )
         self._scheme_checked = False
+        self._waits = 0  # calls that had to wait for a pause or an outage
         # Preferably a request whose status was read before: a damaged one must show no outage.
         self._known_request: str | None = None
         self.retries = Retries(self._options.policy, timing or Timing(), self.probe)
@@ -224,6 +225,7 @@ class HttpSession:
 
         Raises:
             AsyncCvatError: The call failed; its subclasses tell how (see `asynccvat.errors`).
+            HeldBackError: A call with `at_once` had to wait. It was not sent.
         """
         return await self._retrying(call, lambda: self._call_once(call))
 
@@ -336,9 +338,14 @@ class HttpSession:
     async def _open(self, call: Call, *, auto_decompress: bool = True) -> Exchange:
         """Make one attempt, up to the headers of an expected response; the caller closes it."""
         url = self._url(call)
-        renewed = False
+        renewed, waits = False, self._waits
         for _ in range(_MAX_REDIRECTS):
             header = None if call.anonymous else await self._authorization.header()
+            if await self.retries.wait_until_free(during_outage=call.during_outage):
+                self._waits += 1
+            # A login in between may have waited, too.
+            if call.at_once and self._waits != waits:
+                raise HeldBackError
             exchange = await self._send(call, url, header, auto_decompress)
             if exchange.status in call.expect:
                 self._authorization.note_accepted(header)
@@ -376,9 +383,6 @@ class HttpSession:
             headers["Authorization"] = header
         if self.organization and not call.anonymous:
             headers["X-Organization"] = self.organization
-        await self.retries.wait_for_pause()
-        if not call.during_outage:
-            await self.retries.outages.wait()
         current_listener().requests += 1
         exchange = await self._connection.send(
             call.method,

@@ -6,13 +6,22 @@ import asyncio
 import socket
 
 import anyio
+import anyio.lowlevel
 import pytest
 from aiohttp import web
 from scripted import Connect, FakeTime, ScriptedServer, reply
 
 from asynccvat.core.wire.retry import RetryPolicy
 from asynccvat.errors import AsyncCvatError, ConnectError, OutageError, RateLimitError, ServerError
-from asynccvat.http import Call, CallListener, HttpSession, Response, impatient, listening
+from asynccvat.http import (
+    Call,
+    CallListener,
+    HeldBackError,
+    HttpSession,
+    Response,
+    impatient,
+    listening,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.proof("No silent wait")]
 
@@ -73,6 +82,34 @@ async def test_calls_outwait_an_outage_however_long(
     (lasted,) = heard.back
     assert lasted == fake_time.now - 1000.0 - 2.0, "all but the wait that spreads the calls"
     assert heard.listener.requests == len(server.asked) - 1
+
+
+async def test_a_call_that_must_go_at_once_is_not_sent_after_an_outage(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    well(server)
+    client = await connect(token=TOKEN)
+    await client.task(5)
+    server["GET /api/tasks/5"] = [BAD_GATEWAY] * 3 + [TASK]
+    server["GET /api/server/about"] = [BAD_GATEWAY] * 8 + [ABOUT]
+    server["PUT /api/once"] = reply({})
+    put = Call(method="PUT", path="/api/once", step="once", retry=False, at_once=True)
+    held: list[int] = []
+
+    async def send_during_the_outage() -> None:
+        while not client._http.retries.outages.is_closed:
+            await anyio.lowlevel.checkpoint()
+        with pytest.raises(HeldBackError):
+            await client._http.call(put)
+        held.append(server.times("PUT /api/once"))
+
+    with listening(Heard().listener):
+        async with anyio.create_task_group() as group:
+            group.start_soon(send_during_the_outage)
+            await client.task(5)
+    assert held == [0]
+    await client._http.call(put)
+    assert server.times("PUT /api/once") == 1
 
 
 async def test_a_call_that_fails_alone_is_no_outage(

@@ -10,7 +10,7 @@ from scripted import Connect, FakeTime, ScriptedServer, page, reply
 
 from asynccvat.core.wire.retry import RetryBudget, RetryPolicy
 from asynccvat.errors import AsyncCvatError, NotFoundError, RateLimitError, ServerError
-from asynccvat.http import Call, CallListener, listening
+from asynccvat.http import Call, CallListener, HeldBackError, listening
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +53,35 @@ async def test_a_call_that_is_not_repeatable_is_not_retried(
     with pytest.raises(ServerError):
         await client._http.call(Call(method="POST", path="/api/once", step="once", retry=False))
     assert fake_time.slept == []
+
+
+async def test_a_call_that_must_go_at_once_is_not_sent_after_a_pause(
+    server: ScriptedServer, connect: Connect, fake_time: FakeTime
+) -> None:
+    server["PUT /api/once"] = reply({})
+    client = await connect(token=TOKEN)
+    put = Call(method="PUT", path="/api/once", step="once", retry=False, at_once=True)
+    client._http.retries.pause(30)
+    with pytest.raises(HeldBackError):
+        await client._http.call(put)
+    assert fake_time.slept == [30.0]
+    assert server.asked == []
+    await client._http.call(put)
+    assert server.times("PUT /api/once") == 1
+
+
+async def test_a_call_that_must_go_at_once_is_not_sent_after_a_login_that_waited(
+    server: ScriptedServer, connect: Connect
+) -> None:
+    server["PUT /api/once"] = reply({})
+    server["POST /api/auth/login"] = reply({"key": "0" * 40})
+    client = await connect(username="alice", password="secret")
+    put = Call(method="PUT", path="/api/once", step="once", retry=False, at_once=True)
+    client._http.retries.pause(30)
+    with pytest.raises(HeldBackError):
+        await client._http.call(put)
+    assert server.times("POST /api/auth/login") == 1
+    assert server.times("PUT /api/once") == 0
 
 
 async def test_the_budget_is_shared_by_all_calls(server: ScriptedServer, connect: Connect) -> None:

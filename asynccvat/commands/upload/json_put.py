@@ -55,6 +55,7 @@ async def replace_and_read(
         TransportError: The answer was lost, and the task is as it was before.
         ServerError: The same, with an answer.
         ImportUncertainError: They were replaced in part, or that is not known.
+        HeldBackError: The call had to wait. Nothing was replaced; prepare again.
     """
     lost: AsyncCvatError | None = None
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -40,6 +41,7 @@ from asynccvat.core.requests import ServerRequest
 from asynccvat.core.specs import CVAT_JSON
 from asynccvat.errors import AsyncCvatError, ResponseError, StoreError
 from asynccvat.events import Event, UploadProgress, UploadStarted
+from asynccvat.http import HeldBackError
 from asynccvat.store import ReplacedAnnotations
 from asynccvat.transfer.imports import Imports
 from asynccvat.transfer.slots import RequestSlots
@@ -252,21 +254,24 @@ class TaskUploader:
         self._emit(UploadStarted(task_id, len(content)))
         async with self._slots:
             try:
-                await replacement.prepare()
-                self._before_request(task_id)
-                begun = client.server_date
-                replacing = replace_and_read(
-                    client,
-                    task_id,
-                    content,
-                    wanted=content,
-                    before=replacement.before,
-                    uncertain=lambda lost: put_uncertain(lost, task_id, file.shown),
-                    append=self._options.mode == ImportMode.APPEND,
-                )
-                # A cancellation in between would leave a task of which nothing tells how it came
-                # about.
-                after = await shielded(replacing)
+                after, begun = None, client.server_date
+                while after is None:
+                    await replacement.prepare()
+                    self._before_request(task_id)
+                    begun = client.server_date
+                    replacing = replace_and_read(
+                        client,
+                        task_id,
+                        content,
+                        wanted=content,
+                        before=replacement.before,
+                        uncertain=lambda lost: put_uncertain(lost, task_id, file.shown),
+                        append=self._options.mode == ImportMode.APPEND,
+                    )
+                    with suppress(HeldBackError):  # the task may have changed meanwhile
+                        # A cancellation in between would leave a task of which nothing tells how
+                        # it came about.
+                        after = await shielded(replacing)
             except ResponseError as error:
                 refused = put_refused(error, task_id, file.shown)
                 if refused is None:

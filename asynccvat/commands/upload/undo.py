@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -53,6 +53,7 @@ from asynccvat.errors import (
     UploadError,
 )
 from asynccvat.events import Event, ListingRead, Planned
+from asynccvat.http import HeldBackError
 from asynccvat.store import MirrorStore, ReplacedAnnotations
 from asynccvat.store.placement import is_destination
 from asynccvat.transfer.outages import OF_EVERY_TASK
@@ -144,10 +145,14 @@ class UndoRun:
         async def put_back(place: UndoPlace, task_id: int, task: Task | None) -> None:
             if stopped:
                 return
+            outcome = None
             try:
-                # Right before it is replaced, so that little can change in between.
-                undo = await self.look(place, task_id, task)
-                report.done(await self._done(place, undo))
+                while outcome is None:
+                    # Right before it is replaced, so that little can change in between.
+                    undo = await self.look(place, task_id, task)
+                    with suppress(HeldBackError):
+                        outcome = await self._done(place, undo)
+                report.done(outcome)
             except OF_EVERY_TASK as error:
                 stopped.append(error)
 
