@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -10,7 +10,7 @@ from asynccvat.core.decoding import ObjectDecoder
 from asynccvat.core.numbers import whole
 from asynccvat.core.targets import TargetKind
 from asynccvat.errors import AsyncCvatError, NotFoundError
-from asynccvat.http import Call, HttpSession
+from asynccvat.http import Call, HeldBackError, HttpSession
 
 
 class _Counted(msgspec.Struct):
@@ -38,22 +38,39 @@ class Deletions:
             PermissionDeniedError: The user may not delete it.
             AsyncCvatError: The server refuses it, or its answer is lost. `unanswered` says whether
                 the call may have reached the server.
+            HeldBackError: The call had to wait. Nothing was deleted; look at the target again.
         """
         try:
-            await self._http.call(_deletion(target, target_id, retry=False))
+            await self._http.call(_deletion(target, target_id))
         except NotFoundError as error:
             return error.unanswered > 0
         return True
 
-    async def discard(self, task_id: int) -> None:
-        """Delete a task that the caller has just looked at. One that is gone counts as deleted.
+    async def discard(self, task_id: int, check: Callable[[], Awaitable[bool]]) -> None:
+        """Delete a task. One that is gone counts as deleted.
+
+        Args:
+            task_id: The task.
+            check: Looks at the task right before each call. Returns whether it is still there, and
+                raises an error if it may not go.
 
         Raises:
             PermissionDeniedError: The user may not delete it.
             AsyncCvatError: The server refuses it, or cannot be reached.
         """
-        with contextlib.suppress(NotFoundError):
-            await self._http.call(_deletion(TargetKind.TASK, task_id, retry=True))
+        attempt = 0
+        while await check():
+            try:
+                await self._http.call(_deletion(TargetKind.TASK, task_id))
+            except HeldBackError:
+                continue  # the task may have changed meanwhile
+            except NotFoundError:
+                return
+            except AsyncCvatError as error:
+                await self._http.retry_or_raise(error, attempt)
+                attempt += 1
+            else:
+                return
 
     async def open_issues(self, task_id: int) -> int:
         """Return how many open issues a task has.
@@ -74,13 +91,14 @@ class Deletions:
         await self._http.retry_or_raise(error, attempt)
 
 
-def _deletion(target: TargetKind, target_id: int, *, retry: bool) -> Call:
+def _deletion(target: TargetKind, target_id: int) -> Call:
     return Call(
         method="DELETE",
         path=f"/api/{target.plural}/{whole('target_id', target_id)}",
         step="delete",
         expect=(204,),
-        retry=retry,
+        retry=False,
+        at_once=True,
         task_id=target_id,
         target=target,
     )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from asynccvat.client import internals
 from asynccvat.commands.copy.comparison import look_at
 from asynccvat.commands.copy.state import BothSides
@@ -35,13 +37,16 @@ class CopyRemover:
             CopyChangedError: It was changed.
             AsyncCvatError: The target refuses it, or cannot be asked.
         """
-        try:
-            now = await self._target.task(copied.copy)
-        except NotFoundError:
-            await self._state.note(Gone(copied.copy))
-            return
-        await self.check_as_left(copied, now, "is not removed", "removes it")
-        await internals(self._target).deletions.discard(copied.copy)
+
+        async def check() -> bool:
+            try:
+                now = await self._target.task(copied.copy)
+            except NotFoundError:
+                return False
+            await self.check_as_left(copied, now, "is not removed", "removes it")
+            return True
+
+        await internals(self._target).deletions.discard(copied.copy, check)
         await self._state.note(Gone(copied.copy))
 
     async def discard(self, task_id: int, copy: int) -> None:
@@ -51,10 +56,15 @@ class CopyRemover:
             CopyChangedError: It was worked on since.
             AsyncCvatError: The target refuses it, or cannot be asked.
         """
+        await internals(self._target).deletions.discard(
+            copy, partial(self._may_be_discarded, task_id, copy)
+        )
+
+    async def _may_be_discarded(self, task_id: int, copy: int) -> bool:
         try:
             now = await self._target.task(copy)
         except NotFoundError:
-            return
+            return False
         noted = self._state.ledger.made.get(task_id)
         how = "" if self._overwrite else await self._worked_on(noted, now)
         if how:
@@ -64,7 +74,7 @@ class CopyRemover:
                 task_id=task_id,
                 step="remove",
             )
-        await internals(self._target).deletions.discard(copy)
+        return True
 
     async def check_as_left(self, copied: Copied, now: Task, what: str, overwrite: str) -> None:
         """Check that a copy is as we left it, unless `overwrite` makes that no matter.

@@ -185,6 +185,15 @@ class TaskCreator:
         Raises:
             CreationFailedError: It has some, or the server is making its frames.
         """
+
+        async def check() -> bool:
+            await self._check_empty(unit, task_id)
+            await self._journal.note(Discarding(self._project_id, unit.key))
+            return True
+
+        await internals(self._context.client).deletions.discard(task_id, check)
+
+    async def _check_empty(self, unit: MediaUnit, task_id: int) -> None:
         context = self._context
         # Asked before the size: a request that has ended by then has left its frames.
         request = await self._calls.data_request(task_id)
@@ -199,8 +208,6 @@ class TaskCreator:
                     task_id=task_id,
                     step="discard",
                 )
-        await self._journal.note(Discarding(self._project_id, unit.key))
-        await internals(context.client).deletions.discard(task_id)
 
     # --- its data -------------------------------------------------------------------------------
 

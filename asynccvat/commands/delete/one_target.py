@@ -21,6 +21,7 @@ from asynccvat.errors import (
     ServerError,
     TransportError,
 )
+from asynccvat.http import HeldBackError
 from asynccvat.transfer.report import ReportBuilder
 
 GONE = "it was gone already"
@@ -87,6 +88,8 @@ class TargetDeleter:
             attempt.noted = True
             try:
                 was_there = await calls.delete(self._options.target, step.id)
+            except HeldBackError:
+                continue  # the target may have changed meanwhile
             except (TransportError, ServerError, RateLimitError) as error:
                 attempt.note_failure(error)
                 # Nothing is sent again before the target was looked for.

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import anyio
 import pytest
+from pauses import pause_before
 from two_servers import QUICK, TwoServers, client_of, two_servers
 
 import asynccvat
@@ -686,6 +687,41 @@ async def test_a_copy_that_is_changed_while_its_task_is_copied_stays(both: TwoSe
     assert said.startswith("task 3: its copy is not removed: its annotations changed (id")
     assert f" (id {first[3]} at the target). " in said
     assert (await both.copy(overwrite=True)).ok
+    assert both.restores() == 4
+
+
+async def test_a_copy_that_is_changed_during_a_pause_before_its_removal_stays(
+    both: TwoServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy()).outcomes}
+    both.old.edit_task(3)
+
+    async def edit() -> None:
+        both.new.edit_task(first[3])
+
+    calls = pause_before(monkeypatch, both.target, "DELETE", f"/tasks/{first[3]}", edit)
+    (failure,) = (await both.copy()).failures
+    assert len(calls) == 1
+    assert isinstance(failure.error, CopyChangedError)
+    assert first[3] in both.new.world.tasks
+
+
+async def test_a_copy_that_is_changed_between_two_tries_of_its_removal_stays(
+    both: TwoServers,
+) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy()).outcomes}
+    both.old.edit_task(3)
+    both.new.faults.add(Fault("DELETE", r"/tasks/\d+$", status=500, edit_task=first[3]))
+    (failure,) = (await both.copy()).failures
+    assert isinstance(failure.error, CopyChangedError)
+    assert first[3] in both.new.world.tasks
+
+
+async def test_a_removal_of_a_copy_is_tried_again(both: TwoServers) -> None:
+    await both.copy()
+    both.old.edit_task(3)
+    both.new.faults.add(Fault("DELETE", r"/tasks/\d+$", status=500, times=2))
+    assert (await both.copy()).ok
     assert both.restores() == 4
 
 

@@ -12,6 +12,7 @@ import pytest
 from creating import PROJECT, QUICK, images, new_tasks, write
 from engine_serving import Log, Serving, actions, connected, error, log, serving, until
 from media_files import large_png, png
+from pauses import pause_before
 
 import asynccvat as ac
 from asynccvat import errors, events
@@ -340,6 +341,25 @@ async def test_a_task_whose_frames_come_while_it_is_looked_at_is_not_replaced(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(type(asked), "data_request", lambda _, one: then_it_has_frames(one))
             report = await create(serve, source)
+        assert "it is not empty any more" in str(error(report, 2))
+        assert 2 in serve.server.tasks
+
+
+async def test_a_task_whose_frames_come_during_a_pause_is_not_replaced(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(1) as serve:
+        serve.server.faults.add(Fault(creating="fail", message="no"))
+        await create(serve, source)
+        serve.server.faults.clear()
+        images(source, cam1=3)
+
+        async def then_it_has_frames() -> None:
+            serve.server.world.change_task(2, size=2)
+
+        calls = pause_before(monkeypatch, serve.client, "DELETE", "/tasks/2", then_it_has_frames)
+        report = await create(serve, source)
+        assert len(calls) == 1
         assert "it is not empty any more" in str(error(report, 2))
         assert 2 in serve.server.tasks
 

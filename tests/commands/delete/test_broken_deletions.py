@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from engine_serving import Serving, connected, serving
 from gateway_pages import nginx
+from pauses import pause_before
 
 import asynccvat as ac
 from asynccvat import errors
@@ -111,6 +112,19 @@ async def test_what_changes_between_two_tries_stays(cvat: Serving, log: Path) ->
     assert actions(report) == {1: "passed over: changed"}
     assert noted(log) == [("delete", 1), ("passed over", 1)]
     assert 1 in cvat.server.tasks
+
+
+async def test_what_changes_during_a_pause_before_the_call_stays(
+    cvat: Serving, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def edit() -> None:
+        cvat.server.edit_task(1)
+
+    pause_before(monkeypatch, cvat.client, "DELETE", "/tasks/1", edit)
+    report = await delete(cvat, log, 1, 2)
+    assert actions(report) == {1: "passed over: changed", 2: "deleted: selected"}
+    assert noted(log) == [("delete", 1), ("passed over", 1), ("delete", 2), ("deleted", 2)]
+    assert sorted(cvat.server.tasks) == [1, 3]
 
 
 async def test_a_server_that_fails_for_one_task_fails_that_one(cvat: Serving, log: Path) -> None:
