@@ -14,6 +14,7 @@ from asynccvat.core.wire.tus import LARGEST
 from asynccvat.errors import (
     AsyncCvatError,
     ImportUncertainError,
+    RateLimitError,
     ResponseError,
     TransportError,
 )
@@ -34,7 +35,7 @@ async def read_annotations(http: HttpSession, task_id: int) -> TaskAnnotations:
 async def replace_annotations(
     http: HttpSession, task_id: int, content: bytes, limit: BodyLimit, *, append: bool = False
 ) -> None:
-    """Replace all annotations of a task. No call is repeated.
+    """Replace all annotations of a task. No call is repeated that may have been carried out.
 
     One call does it, at once, unless a gateway or CVAT refuses so large a request. Then the first
     piece replaces what the task has, and the others are added.
@@ -52,7 +53,7 @@ async def replace_annotations(
         ImportUncertainError: They were replaced in part.
         HeldBackError: The first call had to wait. Nothing was replaced.
     """
-    queue, done = [content], 0
+    queue, done, attempt = [content], 0, 0
     while queue:
         piece = queue.pop(0)
         most = _AT_ONCE if limit.most == LARGEST else limit.most
@@ -66,12 +67,18 @@ async def replace_annotations(
             if error.status == TOO_LARGE and limit.note_refused(len(piece)):
                 queue.insert(0, piece)
                 continue
+            if done and isinstance(error, RateLimitError) and not error.unanswered:
+                # CVAT limits calls before it reads them: the piece has not come.
+                await _wait_or_refuse(http, error, attempt, task_id, done)
+                queue.insert(0, piece)
+                attempt += 1
+                continue
             _refuse_half(error, task_id, done)
             raise
         except TransportError as error:
             _refuse_half(error, task_id, done)
             raise
-        done += 1
+        done, attempt = done + 1, 0
 
 
 def _replacing(task_id: int, piece: bytes, *, done: int, append: bool) -> Call:
@@ -93,6 +100,16 @@ def _replacing(task_id: int, piece: bytes, *, done: int, append: bool) -> Call:
         retry=False,
         at_once=not done,
     )
+
+
+async def _wait_or_refuse(
+    http: HttpSession, error: RateLimitError, attempt: int, task_id: int, done: int
+) -> None:
+    """Wait as long as the server asks for, or raise the error if there were too many attempts."""
+    try:
+        await http.retry_or_raise(error, attempt)
+    except AsyncCvatError as last:
+        _refuse_half(last, task_id, done)
 
 
 def _refuse_half(error: AsyncCvatError, task_id: int, done: int) -> None:

@@ -329,6 +329,55 @@ async def test_annotations_that_a_gateway_refuses_at_once_come_back_in_pieces(
     assert len(serve.calls("PATCH", "/tasks/1/annotations")) >= 2
 
 
+async def in_pieces(tmp_path: Path, stack: AsyncExitStack) -> tuple[Serving, Path, str]:
+    """Upload over so many boxes that they come back in pieces.
+
+    Returns:
+        The server, the folder that keeps them, and their digest.
+    """
+    serve = await stack.enter_async_context(serving(1, largest_body=150_000))
+    before = await boxes(serve, 1_500)
+    (tmp_path / "a.xml").write_bytes(
+        (await serve.archive(1))[CVAT].replace(b'occluded="0"', b'occluded="1"')
+    )
+    folder = tmp_path / "replaced"
+    options = ac.UploadOptions(durable=False, backup_dir=folder)
+    assert (await ac.upload(serve.client, {1: tmp_path / "a.xml"}, options=options)).ok
+    assert await held(serve) != before
+    return serve, folder, before
+
+
+async def test_a_piece_that_the_server_asks_to_send_later_is_sent_again(
+    tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    serve, folder, before = await in_pieces(tmp_path, stack)
+    later: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "0"}}
+    serve.server.faults.add(Fault(method="PATCH", path="action=create", times=2, **later))
+    since = len(serve.server.calls)
+    report = await ac.undo_upload(serve.client, folder, [1], options=UPLOAD)
+    assert [one.failure for one in report.outcomes] == [""]
+    assert await held(serve) == before
+    calls = serve.calls("/tasks/1/annotations", since=since)
+    assert [(call.method, call.status) for call in calls if call.method != "GET"][:4] == [
+        ("PUT", 200),
+        ("PATCH", 429),
+        ("PATCH", 429),
+        ("PATCH", 200),
+    ]
+
+
+async def test_a_piece_that_is_asked_to_wait_for_ever_is_told(
+    tmp_path: Path, stack: AsyncExitStack
+) -> None:
+    serve, folder, _ = await in_pieces(tmp_path, stack)
+    later: dict[str, Any] = {"status": 429, "headers": {"Retry-After": "0"}}
+    serve.server.faults.add(Fault(method="PATCH", path="action=create", times=None, **later))
+    report = await ac.undo_upload(serve.client, folder, [1], options=UPLOAD)
+    assert isinstance(error(report, 1), ImportUncertainError)
+    assert "were replaced in part" in str(error(report, 1))
+    assert "429" in str(error(report, 1))
+
+
 async def test_an_undo_that_breaks_between_two_pieces_says_so_and_can_be_repeated(
     tmp_path: Path, stack: AsyncExitStack
 ) -> None:
