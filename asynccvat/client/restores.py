@@ -25,6 +25,7 @@ from asynccvat.core.models import Task
 from asynccvat.core.requests import RequestAccepted, ServerRequest
 from asynccvat.core.selections.selection import RequestSelection
 from asynccvat.core.targets import TargetKind
+from asynccvat.errors import AsyncCvatError
 from asynccvat.http import Call, HttpSession
 
 _TASK = ObjectDecoder(Task)
@@ -207,18 +208,25 @@ class RestoreCalls:
         return self._http.decode(await self._http.call(call), _TASK)
 
     async def set_job(self, job_id: int, *, stage: str, state: str) -> None:
-        """Set the stage and the state of a job. To do so again changes nothing.
+        """Set the stage and the state of a job, by one call that is not retried.
 
         Raises:
             AsyncCvatError: The server refuses it, or cannot be asked.
+            HeldBackError: The call had to wait. Nothing was set; look at the job again.
         """
         call = Call(
             method="PATCH",
             path=f"/api/jobs/{job_id}",
             step="set job",
             json={"stage": stage, "state": state},
+            retry=False,
+            at_once=True,
         )
         await self._http.call(call)
+
+    async def retry_or_raise(self, error: AsyncCvatError, attempt: int) -> None:
+        """Wait before another attempt, or raise the error if it is the last one."""
+        await self._http.retry_or_raise(error, attempt)
 
     async def job_annotations(self, job_id: int) -> TaskAnnotations:
         """Return the annotations of a job, and how many there are.

@@ -182,11 +182,17 @@ class TaskCopier:
             AsyncCvatError: A server refuses it, or cannot be asked.
         """
         task, left = step.task, step.copied.target
-        now = await self._target.task(step.copied.copy)
-        await self._remover.check_as_left(
-            step.copied, now, "keeps the stages and states of its jobs", "sets them"
-        )
-        changed = await self._placer.set_jobs(task.id, now.id)
+
+        looks: list[Task] = []
+
+        async def check() -> None:
+            looks.append(await self._target.task(step.copied.copy))
+            await self._remover.check_as_left(
+                step.copied, looks[-1], "keeps the stages and states of its jobs", "sets them"
+            )
+
+        changed = await self._placer.set_jobs(task.id, step.copied.copy, check)
+        now = looks[-1]
         look = await look_at(self._target, now, known_date=left.updated_date)
         # Only its jobs were set. What else another user changed stays a change.
         state = msgspec.structs.replace(left, jobs=look.state.jobs)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from asynccvat.client import internals
 from asynccvat.client.lookups import TaskLookups
@@ -14,7 +14,8 @@ from asynccvat.core.models import Job, Task
 from asynccvat.core.plans.copy_steps import ProjectMatch
 from asynccvat.core.records.copies import JobChange, SettingJobs, assignee_id
 from asynccvat.core.selections.selection import JobSelection
-from asynccvat.errors import CopyError, ResponseError
+from asynccvat.errors import AsyncCvatError, CopyError, ResponseError
+from asynccvat.http import HeldBackError
 
 
 class CopyPlacer:
@@ -60,12 +61,43 @@ class CopyPlacer:
         if self._options.states:
             await self.set_jobs(task.id, copy)
 
-    async def set_jobs(self, task_id: int, copy: int) -> bool:
+    async def set_jobs(
+        self, task_id: int, copy: int, check: Callable[[], Awaitable[object]] | None = None
+    ) -> bool:
         """Set the jobs of a copy as those of its task. Returns whether any was otherwise.
+
+        Args:
+            task_id: The task.
+            copy: Its copy.
+            check: Looks at the copy before its jobs are set, and again after each wait. It raises
+                an error if they may not be set.
 
         Raises:
             AsyncCvatError: A server refuses it, or cannot be asked.
         """
+        calls = internals(self._target).restores
+        attempt, is_changed = 0, False
+        while True:
+            if check is not None:
+                await check()
+            due = await self._due(task_id, copy)
+            try:
+                for change in due:
+                    stage, state = change.after
+                    assert stage is not None, "only known stages are wanted"
+                    assert state is not None, "only known states are wanted"
+                    await calls.set_job(change.id, stage=stage, state=state)
+                    attempt, is_changed = 0, True
+            except HeldBackError:
+                continue  # the copy may have changed meanwhile
+            except AsyncCvatError as error:
+                await calls.retry_or_raise(error, attempt)
+                attempt += 1
+            else:
+                return is_changed
+
+    async def _due(self, task_id: int, copy: int) -> list[JobChange]:
+        """Return, and note, how the jobs of a copy have to change."""
         here = await self._source.jobs(JobSelection(task_ids=[task_id]))
         there = list(await self._target.jobs(JobSelection(task_ids=[copy])))
         wanted = {_place(job): (job.stage, job.state) for job in here if job.stage and job.state}
@@ -79,16 +111,10 @@ class CopyPlacer:
             for twin in there
         ]
         due = [change for change in changes if change.before != change.after]
-        if not due:
-            return False
-        # What a killed run has set is not taken for another user's work.
-        await self._state.note(SettingJobs(copy, tuple(changes)))
-        for change in due:
-            stage, state = change.after
-            assert stage is not None, "only known stages are wanted"
-            assert state is not None, "only known states are wanted"
-            await internals(self._target).restores.set_job(change.id, stage=stage, state=state)
-        return True
+        if due:
+            # What a killed run has set is not taken for another user's work.
+            await self._state.note(SettingJobs(copy, tuple(changes)))
+        return due
 
 
 def _place(job: Job) -> tuple[int | None, int | None, str | None]:

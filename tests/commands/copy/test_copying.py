@@ -419,6 +419,31 @@ async def test_states_of_jobs_are_not_set_at_a_copy_that_is_changed_meanwhile(
     assert both.new.world.tasks[first[1]].jobs()[0].state == "completed"
 
 
+async def test_states_of_jobs_are_not_set_at_a_copy_that_is_changed_during_a_pause(
+    both: TwoServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy(states=True)).outcomes}
+    both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
+    mine = both.new.world.tasks[first[1]].jobs()[0].id
+
+    async def complete() -> None:
+        both.new.world.change_job(mine, state="completed")
+
+    calls = pause_before(monkeypatch, both.target, "PATCH", f"/jobs/{mine}", complete)
+    report = await both.copy(states=True)
+    assert len(calls) == 1
+    assert isinstance(report.failures[0].error, CopyChangedError)
+    assert both.new.world.tasks[first[1]].jobs()[0].state == "completed"
+
+
+async def test_setting_the_state_of_a_job_is_tried_again(both: TwoServers) -> None:
+    first = {one.task_id: one.new_id or 0 for one in (await both.copy(states=True)).outcomes}
+    both.old.world.change_job(both.old.world.tasks[1].jobs()[0].id, state="rejected")
+    both.new.faults.add(Fault("PATCH", r"/jobs/\d+$", status=500, times=2))
+    assert reasons(await both.copy(states=True))[1][0] == "updated"
+    assert both.new.world.tasks[first[1]].jobs()[0].state == "rejected"
+
+
 async def test_a_copy_whose_jobs_were_set_is_still_known_to_be_changed(both: TwoServers) -> None:
     first = {one.task_id: one.new_id or 0 for one in (await both.copy(states=True)).outcomes}
     both.old.world.change_job(both.old.world.tasks[3].jobs()[0].id, state="rejected")
