@@ -460,9 +460,9 @@ def test_a_login_in_the_keyring_is_completed_while_the_keyring_stays_closed(
     monkeypatch.delenv("CVAT_ACCESS_TOKEN")
     context = context_of("mirror", "data")
     calls = len(simulated.calls)
-    memory_keyring.get_password = lambda *_: pytest.fail("opened")  # type: ignore[method-assign]
-    assert answers.answers_for(context, "projects").projects is None
-    del memory_keyring.get_password
+    with monkeypatch.context() as patch:
+        patch.setattr(memory_keyring, "get_password", lambda *_: pytest.fail("opened"))
+        assert answers.answers_for(context, "projects").projects is None
     assert len(simulated.calls) == calls
     assert bare_shell("list-projects").code == 0
     memory_keyring.locked = True
